@@ -1,0 +1,1 @@
+//! Rooms, members and order: who hears what.

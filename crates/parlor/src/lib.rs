@@ -1,0 +1,1 @@
+//! Real-time client-to-client communication.
