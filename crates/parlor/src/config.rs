@@ -1,0 +1,289 @@
+//! What a server can be told: plain data, read from text by one table of settings.
+//!
+//! An embedder fills in [`Config`] directly. A program that reads files, variables or arguments
+//! uses [`Config::set`], which knows every setting by its key; the same table ([`SETTINGS`]) gives
+//! the command line its flags and the documentation its rows.
+
+mod settings;
+mod text;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::settings::{Group, SETTINGS, Setting, nearest_key, same_key};
+pub use self::text::{ByteSize, TimeText, ValueError};
+
+/// Everything a server can be told. Make one with `Config::default()`, change what should differ.
+///
+/// The fields are checked once, by [`Config::validate`], when the server is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The addresses to listen on. Default: port 8080 of `127.0.0.1` and `[::1]`.
+    pub listen: Vec<SocketAddr>,
+    /// How many shards (threads that own connections) to run, 1 to 1,024. Default `None`: one for
+    /// each core that the process may use; [`Config::shard_count`] gives the number.
+    pub shards: Option<NonZeroUsize>,
+    /// A directory whose files are served beside the doors. Default: none.
+    pub static_dir: Option<PathBuf>,
+    /// Origins that may connect from a browser beside the page's own, as `scheme://host` or
+    /// `scheme://host:port`. Default: none.
+    pub origins: Vec<String>,
+
+    /// The most connections at one time; past it a newcomer gets 503. Default `None`: 90 % of the
+    /// descriptor limit; [`Config::connection_limit`] gives the number.
+    pub connections_max: Option<NonZeroUsize>,
+    /// The time from a connection's first byte to the end of its request head. Default: 10 s.
+    pub head_timeout: Duration,
+    /// The most bytes of a request head; past it 431. Default: 16 KiB.
+    pub head_bytes_max: usize,
+    /// The most fields of a request head; past it 431. Default: 100.
+    pub head_fields_max: usize,
+    /// The most bytes of a request target; past it 414. Default: 8 KiB.
+    pub target_bytes_max: usize,
+    /// The most bytes of a request body; past it 413. Default: 1 MiB.
+    pub http_body_bytes_max: usize,
+    /// The time for a whole request body; past it 408. Default: 30 s.
+    pub http_body_timeout: Duration,
+    /// How long a kept-alive connection may wait for its next request. Default: 75 s.
+    pub http_idle_timeout: Duration,
+
+    /// The most bytes of one message, inflated; past it close code 1009. Default: 1 MiB.
+    pub message_bytes_max: usize,
+    /// The most fragments of one message, empty ones included; past it close code 1008.
+    /// Default: 4,096.
+    pub message_fragments_max: usize,
+    /// Whether and how messages are compressed. Default: [`Deflate::Shared`].
+    pub deflate: Deflate,
+    /// How long a connection may be silent before it is pinged. Default: 25 s.
+    pub ping_interval: Duration,
+    /// How long a pinged connection has to answer before it is cut. Default: 20 s.
+    pub ping_timeout: Duration,
+    /// How long a closing handshake may take before the connection is cut. Default: 5 s.
+    pub close_timeout: Duration,
+
+    /// The most unsent bytes of one member; past it close code 1013. An empty outbox takes any one
+    /// permitted message. Default: 1 MiB.
+    pub outbox_bytes_max: usize,
+    /// How long a member with unsent bytes may take none before it is closed with 1013.
+    /// Default: 10 s.
+    pub outbox_stall: Duration,
+    /// The most unsent bytes of all members of one shard; past it the largest outbox is cut first.
+    /// Default: 256 MiB.
+    pub outbox_shard_bytes_max: usize,
+    /// The most rooms that one member may be in. Default: 256.
+    pub rooms_per_member_max: usize,
+    /// The most bytes of a room's name. Default: 128.
+    pub room_name_bytes_max: usize,
+    /// The most bytes of a member's name. Default: 128.
+    pub member_name_bytes_max: usize,
+}
+
+/// Whether permessage-deflate (RFC 7692) is answered when a client offers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Deflate {
+    /// Never.
+    Off,
+    /// Without context takeover in either direction: one inflater a shard, and a message to many
+    /// is deflated once.
+    #[default]
+    Shared,
+    /// With context takeover where the client wants it: smaller messages, but a compressor and
+    /// some 300 KiB for each connection. For few members.
+    Takeover,
+}
+
+/// A setting that does not exist, or a value that it does not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no such key.
+    #[error("there is no setting `{key}`{}", did_you_mean(*.nearest))]
+    UnknownKey {
+        /// The key as it was given.
+        key: String,
+        /// The key that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// The key exists, the value is wrong.
+    #[error("`{key}` cannot be `{value}`: {source}")]
+    BadValue {
+        /// The key of the setting.
+        key: &'static str,
+        /// The value as it was given.
+        value: String,
+        /// What is wrong with it.
+        source: ValueError,
+    },
+}
+
+/// An address that could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", bind_reason(.source))]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: DEFAULT_LISTEN.to_vec(),
+            shards: None,
+            static_dir: None,
+            origins: Vec::new(),
+            connections_max: None,
+            head_timeout: Duration::from_secs(10),
+            head_bytes_max: 16 * KIB,
+            head_fields_max: 100,
+            target_bytes_max: 8 * KIB,
+            http_body_bytes_max: MIB,
+            http_body_timeout: Duration::from_secs(30),
+            http_idle_timeout: Duration::from_secs(75),
+            message_bytes_max: MIB,
+            message_fragments_max: 4096,
+            deflate: Deflate::default(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(5),
+            outbox_bytes_max: MIB,
+            outbox_stall: Duration::from_secs(10),
+            outbox_shard_bytes_max: 256 * MIB,
+            rooms_per_member_max: 256,
+            room_name_bytes_max: 128,
+            member_name_bytes_max: 128,
+        }
+    }
+}
+
+impl Config {
+    /// Sets one setting from text, as a file, a variable or an argument holds it. The key may be
+    /// written with `_` or `-`. A list is separated by commas and replaces what was there.
+    ///
+    /// ```
+    /// let mut config = parlor::Config::default();
+    /// config.set("message-bytes-max", "64KiB")?;
+    /// assert_eq!(config.message_bytes_max, 65_536);
+    /// # Ok::<(), parlor::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::UnknownKey`] when no setting has this key, [`ConfigError::BadValue`] when
+    /// the text is not a value of it. The configuration is unchanged then.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
+        settings::apply(SETTINGS, self, key, text)
+    }
+
+    /// Checks that every field is in its range.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BadValue`] for the first field that is not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut scratch = self.clone();
+        SETTINGS
+            .iter()
+            .try_for_each(|setting| setting.check(self, &mut scratch))
+    }
+
+    /// How many shards to run: [`Config::shards`], or the number of cores that this process may
+    /// use.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        self.shards
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get)
+    }
+
+    /// How many connections to accept: [`Config::connections_max`], or 90 % of the descriptor
+    /// limit as it stands now (see [`raise_descriptor_limit`]).
+    #[must_use]
+    pub fn connection_limit(&self) -> usize {
+        let of_descriptors = || descriptor_limit() / 10 * 9;
+        self.connections_max
+            .map_or_else(of_descriptors, NonZeroUsize::get)
+    }
+
+    /// Binds every address of [`Config::listen`].
+    ///
+    /// Of the default two, `[::1]` is left out on a machine without IPv6.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] for the first address that cannot be had. What was bound is closed again.
+    pub fn bind(&self) -> Result<Vec<TcpListener>, BindError> {
+        let optional = (self.listen == DEFAULT_LISTEN).then_some(DEFAULT_LISTEN[1]);
+        let mut listeners = Vec::with_capacity(self.listen.len());
+        for &address in &self.listen {
+            match TcpListener::bind(address) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if optional == Some(address) && no_such_family(&error) => {}
+                Err(source) => return Err(BindError { address, source }),
+            }
+        }
+        Ok(listeners)
+    }
+}
+
+/// Raises the soft limit on descriptors to the hard one, and gives the limit that holds now.
+/// A process starts with 1,024 on many systems, whatever it would be allowed.
+#[must_use = "tells how many descriptors there are"]
+pub fn raise_descriptor_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: now.maximum,
+        maximum: now.maximum,
+    };
+    if now.current != now.maximum {
+        // Some systems refuse an endless limit here; the old one then stays, which is no fault.
+        let _refused = setrlimit(Resource::Nofile, raised);
+    }
+    descriptor_limit()
+}
+
+fn descriptor_limit() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn bind_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
+        io::ErrorKind::PermissionDenied => "not permitted (a port below 1024?)".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn did_you_mean(nearest: Option<&'static str>) -> String {
+    nearest
+        .map(|key| format!(", did you mean `{key}`?"))
+        .unwrap_or_default()
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+const DEFAULT_LISTEN: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 8080),
+];
+
+#[cfg(test)]
+mod tests;

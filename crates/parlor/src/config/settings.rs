@@ -1,0 +1,446 @@
+//! The table of settings: key, value, default, help and how the text is read.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::text::{self, ByteSize, TimeText, ValueError};
+use super::{Config, ConfigError, Deflate};
+
+/// One setting of a structure `T`: what the command line, the file reader and the documentation
+/// need to know about it.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "programs add rows of their own beside ours"
+)]
+pub struct Setting<T> {
+    /// The key, in lower case with `_`: the file's key; with `-` the flag; in capitals after
+    /// `PARLOR_` the variable.
+    pub key: &'static str,
+    /// Where it stands in the help and in the documentation.
+    pub group: Group,
+    /// What its value is, in one word of capitals: `SIZE`, `TIME`, `COUNT`, `DIR`.
+    pub value: &'static str,
+    /// What the default is where the value of a default structure does not tell it.
+    pub default: Option<&'static str>,
+    /// One or two sentences.
+    pub help: &'static str,
+    /// Whether it is a list, so that its flag may be repeated.
+    pub list: bool,
+    /// Reads the text of a value. On an error the structure is unchanged.
+    pub apply: fn(&mut T, &str) -> Result<(), ValueError>,
+    /// Writes the value so that `apply` can read it; nothing where it is not set.
+    pub show: fn(&T) -> Option<String>,
+}
+
+/// The headings under which settings stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Group {
+    /// Where it listens and who may come in.
+    Listening,
+    /// What one message may be, and how connections are kept alive.
+    WebSocket,
+    /// Members, rooms and what waits for slow ones.
+    Rooms,
+    /// Request heads and bodies.
+    Http,
+    /// What the program says about itself.
+    Logging,
+}
+
+impl Group {
+    /// Every group in the order in which they are shown.
+    pub const ALL: [Self; 5] = [
+        Self::Listening,
+        Self::WebSocket,
+        Self::Rooms,
+        Self::Http,
+        Self::Logging,
+    ];
+
+    /// The heading.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Listening => "Listening",
+            Self::WebSocket => "WebSocket",
+            Self::Rooms => "Members and rooms",
+            Self::Http => "HTTP",
+            Self::Logging => "Logging",
+        }
+    }
+}
+
+impl<T: Default> Setting<T> {
+    /// The default as text: `10s`, `available cores`, `none`.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        match self.default {
+            Some(text) => text.to_owned(),
+            None => (self.show)(&T::default()).unwrap_or_else(|| "none".to_owned()),
+        }
+    }
+}
+
+impl<T> Setting<T> {
+    /// Reads a value; the error names this setting.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::BadValue`] when the text is not a value of this setting.
+    pub fn set(&self, target: &mut T, text: &str) -> Result<(), ConfigError> {
+        let bad = |source| ConfigError::BadValue {
+            key: self.key,
+            value: text.to_owned(),
+            source,
+        };
+        (self.apply)(target, text).map_err(bad)
+    }
+
+    /// Checks a value that was filled in by code: what it would be written as must be readable.
+    pub(super) fn check(&self, target: &T, scratch: &mut T) -> Result<(), ConfigError> {
+        (self.show)(target).map_or(Ok(()), |text| self.set(scratch, &text))
+    }
+}
+
+impl<T> fmt::Debug for Setting<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setting")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether two keys are the same: `-` and `_` do not differ.
+#[must_use]
+pub fn same_key(left: &str, right: &str) -> bool {
+    let plain = |b: u8| if b == b'-' { b'_' } else { b };
+    left.len() == right.len() && left.bytes().map(plain).eq(right.bytes().map(plain))
+}
+
+/// The key that was probably meant by one that does not exist, if any is near.
+#[must_use]
+pub fn nearest_key(
+    wrong: &str,
+    keys: impl IntoIterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let distance = |key: &'static str| (edit_distance(wrong, key), key);
+    let (distance, key) = keys.into_iter().map(distance).min()?;
+    (distance <= key.len() / 4 + 1).then_some(key)
+}
+
+pub(super) fn apply<T>(
+    settings: &'static [Setting<T>],
+    target: &mut T,
+    key: &str,
+    text: &str,
+) -> Result<(), ConfigError> {
+    match settings.iter().find(|setting| same_key(setting.key, key)) {
+        Some(setting) => setting.set(target, text),
+        None => Err(ConfigError::UnknownKey {
+            key: key.to_owned(),
+            nearest: nearest_key(key, settings.iter().map(|setting| setting.key)),
+        }),
+    }
+}
+
+/// Insertions, deletions and replacements between two short words (Levenshtein).
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<u8> = right.bytes().take(KEY_BYTES_MAX).collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().take(KEY_BYTES_MAX).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, &b) in right.iter().enumerate() {
+            let same = a == b || (a == b'-' && b == b'_');
+            let replaced = diagonal + usize::from(!same);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+const KEY_BYTES_MAX: usize = 64;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
+
+const fn millis(least: u64) -> Duration {
+    Duration::from_millis(least)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A row whose value is a number of bytes in a range.
+macro_rules! size {
+    ($field:ident, $group:ident, $range:expr, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "SIZE",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = text::size(text, &$range)?;
+                Ok(())
+            },
+            show: |config| {
+                Some(ByteSize(u64::try_from(config.$field).unwrap_or(u64::MAX)).to_string())
+            },
+        }
+    };
+}
+
+/// A row whose value is a span of time in a range.
+macro_rules! time {
+    ($field:ident, $group:ident, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "TIME",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = text::time(text, &(millis(1)..=DAY))?;
+                Ok(())
+            },
+            show: |config| Some(TimeText(config.$field).to_string()),
+        }
+    };
+}
+
+/// A row whose value is a number of things in a range.
+macro_rules! count {
+    ($field:ident, $group:ident, $range:expr, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "COUNT",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = text::count(text, &$range)?;
+                Ok(())
+            },
+            show: |config| Some(config.$field.to_string()),
+        }
+    };
+    ($field:ident or $default:literal, $group:ident, $range:expr, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "COUNT",
+            default: Some($default),
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = NonZeroUsize::new(text::count(text, &$range)?);
+                Ok(())
+            },
+            show: |config| config.$field.map(|count| count.to_string()),
+        }
+    };
+}
+
+/// Every setting of [`Config`], group by group.
+pub static SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        key: "listen",
+        group: Group::Listening,
+        value: "ADDR:PORT",
+        default: None,
+        help: "Listens here. Port 0 takes a free one.",
+        list: true,
+        apply: |config, text| {
+            let addresses = text::list(text, text::address)?;
+            if addresses.is_empty() {
+                return Err(ValueError::Empty);
+            }
+            config.listen = addresses;
+            Ok(())
+        },
+        show: |config| Some(join(&config.listen)),
+    },
+    Setting {
+        key: "origin",
+        group: Group::Listening,
+        value: "URL",
+        default: Some("same origin"),
+        help: "Lets the pages of this origin connect too. Without it only pages of the server's \
+               own origin may, and on loopback also local ones.",
+        list: true,
+        apply: |config, text| {
+            config.origins = text::list(text, text::origin)?;
+            Ok(())
+        },
+        show: |config| Some(join(&config.origins)),
+    },
+    Setting {
+        key: "static",
+        group: Group::Listening,
+        value: "DIR",
+        default: None,
+        help: "Serves the files of this directory beside the doors.",
+        list: false,
+        apply: |config, text| {
+            if text.is_empty() {
+                return Err(ValueError::Empty);
+            }
+            config.static_dir = Some(PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| {
+            config
+                .static_dir
+                .as_ref()
+                .map(|dir| dir.to_string_lossy().into_owned())
+        },
+    },
+    count!(shards or "available cores", Listening, 1..=1024,
+        "Runs this many shards: threads that own connections."),
+    count!(connections_max or "90 % of the descriptor limit", Listening, 1..=usize::MAX,
+        "Holds at most this many connections; a newcomer past it gets 503."),
+    size!(
+        message_bytes_max,
+        WebSocket,
+        1..=GIB,
+        "Takes messages of at most this many bytes, inflated; past it the close code is 1009."
+    ),
+    count!(
+        message_fragments_max,
+        WebSocket,
+        1..=1 << 24,
+        "Takes messages of at most this many fragments; past it the close code is 1008."
+    ),
+    Setting {
+        key: "deflate",
+        group: Group::WebSocket,
+        value: "MODE",
+        default: None,
+        help: "Compresses messages for clients that offer it. `off`: never. `shared`: once for all \
+               members. `takeover`: with a compressor for each connection, some 300 KiB.",
+        list: false,
+        apply: |config, text| {
+            config.deflate = match text {
+                "off" => Deflate::Off,
+                "shared" => Deflate::Shared,
+                "takeover" => Deflate::Takeover,
+                _ => return Err(ValueError::NotAChoice("off, shared or takeover")),
+            };
+            Ok(())
+        },
+        show: |config| Some(config.deflate.to_string()),
+    },
+    time!(
+        ping_interval,
+        WebSocket,
+        "Pings a connection that was silent for this long."
+    ),
+    time!(
+        ping_timeout,
+        WebSocket,
+        "Cuts a connection that has not answered a ping by then."
+    ),
+    time!(
+        close_timeout,
+        WebSocket,
+        "Cuts a connection whose closing handshake takes longer."
+    ),
+    size!(
+        outbox_bytes_max,
+        Rooms,
+        KIB..=GIB,
+        "Keeps at most this many unsent bytes for one member; past it the close code is 1013."
+    ),
+    time!(
+        outbox_stall,
+        Rooms,
+        "Closes a member that took none of its unsent bytes for this long."
+    ),
+    size!(
+        outbox_shard_bytes_max,
+        Rooms,
+        MIB..=usize::MAX,
+        "Keeps at most this many unsent bytes in one shard; past it the largest outbox is cut."
+    ),
+    count!(
+        rooms_per_member_max,
+        Rooms,
+        1..=65_536,
+        "Lets one member be in this many rooms."
+    ),
+    size!(
+        room_name_bytes_max,
+        Rooms,
+        1..=1024,
+        "Takes room names of at most this many bytes."
+    ),
+    size!(
+        member_name_bytes_max,
+        Rooms,
+        1..=1024,
+        "Takes member names of at most this many bytes."
+    ),
+    time!(
+        head_timeout,
+        Http,
+        "Waits this long for a whole request head; past it 408 or close."
+    ),
+    size!(
+        head_bytes_max,
+        Http,
+        KIB..=MIB,
+        "Takes request heads of this many bytes; past it 431."
+    ),
+    count!(
+        head_fields_max,
+        Http,
+        8..=1024,
+        "Takes request heads of this many fields; past it 431."
+    ),
+    size!(
+        target_bytes_max,
+        Http,
+        64..=MIB,
+        "Takes request targets of this many bytes; past it 414."
+    ),
+    size!(
+        http_body_bytes_max,
+        Http,
+        1..=GIB,
+        "Takes request bodies of this many bytes; past it 413."
+    ),
+    time!(
+        http_body_timeout,
+        Http,
+        "Waits this long for a whole request body; past it 408."
+    ),
+    time!(
+        http_idle_timeout,
+        Http,
+        "Keeps an idle HTTP connection open for this long."
+    ),
+];
+
+impl fmt::Display for Deflate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+            Self::Takeover => "takeover",
+        })
+    }
+}
+
+fn join(parts: &[impl ToString]) -> String {
+    parts
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
