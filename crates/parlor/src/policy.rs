@@ -1,0 +1,345 @@
+//! Who may ask: the Host and the Origin of a request, and the refusals that follow.
+//!
+//! One policy for every door. It reads raw header values, so that the shard's own handshake and
+//! the HTTP path apply the very same rules.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The answer to a request that is refused before anybody serves it.
+///
+/// The text is for the person who reads it; it names the rule, never the client's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The HTTP status, 400 to 599.
+    pub(crate) status: u16,
+    /// One plain sentence, ASCII.
+    pub(crate) text: &'static str,
+    /// Further header fields, names in lower case.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+impl Refusal {
+    /// 400 for a missing, doubled or invalid Host.
+    pub(crate) const HOST: Self = Self::new(400, "exactly one valid host is required");
+    /// 405 for TRACE and CONNECT.
+    pub(crate) const METHOD: Self = Self {
+        status: 405,
+        text: "method not allowed",
+        headers: &[("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")],
+    };
+    /// 408 for a head or a body that came too slowly.
+    pub(crate) const TIMEOUT: Self = Self::new(408, "the request came too slowly");
+    /// 413 for a body over the limit.
+    pub(crate) const BODY_TOO_LARGE: Self = Self::new(413, "the body is over the limit");
+    /// 414 for a target over the limit.
+    pub(crate) const TARGET_TOO_LONG: Self = Self::new(414, "the request target is over the limit");
+    /// 421 for a Host that is not this machine's, while only this machine may come.
+    pub(crate) const MISDIRECTED: Self = Self::new(
+        421,
+        "this server listens on loopback only: the host must be localhost or a loopback address",
+    );
+    /// 431 for too many header fields.
+    pub(crate) const TOO_MANY_HEADERS: Self = Self::new(431, "too many header fields");
+    /// 431 for a head over the limit.
+    pub(crate) const HEAD_TOO_LARGE: Self = Self::new(431, "the request head is over the limit");
+    /// 501 for a transfer coding that is not `chunked`.
+    pub(crate) const CODING: Self = Self::new(501, "unknown transfer coding");
+    /// 505 for a version of HTTP that is not spoken here.
+    pub(crate) const VERSION: Self = Self::new(505, "HTTP version not supported");
+    /// 403 for an origin that the policy does not allow.
+    pub(crate) const ORIGIN: Self = Self::new(403, "origin not allowed");
+
+    /// A refusal without header fields of its own.
+    pub(crate) const fn new(status: u16, text: &'static str) -> Self {
+        Self {
+            status,
+            text,
+            headers: &[],
+        }
+    }
+
+    /// 400 with a reason.
+    pub(crate) const fn bad_request(text: &'static str) -> Self {
+        Self::new(400, text)
+    }
+
+    /// The whole response in HTTP/1.1, which closes the connection: write it, then close.
+    pub(crate) fn to_response(self) -> Vec<u8> {
+        use std::io::Write as _;
+        let status =
+            http::StatusCode::from_u16(self.status).unwrap_or(http::StatusCode::BAD_REQUEST);
+        let reason = status.canonical_reason().unwrap_or("");
+        let mut out = Vec::with_capacity(256);
+        // Writing into a vector does not fail.
+        let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16());
+        for (name, value) in self.headers {
+            let _ = write!(out, "{name}: {value}\r\n");
+        }
+        let _ = write!(
+            out,
+            "content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{}\n",
+            self.text.len() + 1,
+            self.text
+        );
+        out
+    }
+}
+
+/// What a request says about where it comes from, as raw header values.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Provenance<'a> {
+    host: Field<'a>,
+    origin: Field<'a>,
+    fetch_site: Field<'a>,
+    fetch_mode: Field<'a>,
+    fetch_dest: Field<'a>,
+}
+
+/// A header field that should be there at most once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Field<'a> {
+    #[default]
+    Absent,
+    Once(&'a [u8]),
+    Repeated,
+}
+
+impl<'a> Provenance<'a> {
+    /// Collects the fields from `(name, value)` pairs, names in any case.
+    pub(crate) fn of(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut this = Self::default();
+        for (name, value) in headers {
+            let field = match name.len() {
+                4 if name.eq_ignore_ascii_case(b"host") => &mut this.host,
+                6 if name.eq_ignore_ascii_case(b"origin") => &mut this.origin,
+                14 if name.eq_ignore_ascii_case(b"sec-fetch-site") => &mut this.fetch_site,
+                14 if name.eq_ignore_ascii_case(b"sec-fetch-mode") => &mut this.fetch_mode,
+                14 if name.eq_ignore_ascii_case(b"sec-fetch-dest") => &mut this.fetch_dest,
+                _ => continue,
+            };
+            *field = match field {
+                Field::Absent => Field::Once(value),
+                Field::Once(_) | Field::Repeated => Field::Repeated,
+            };
+        }
+        this
+    }
+
+    /// From the fields of a parsed head.
+    pub(crate) fn of_head(headers: &[httparse::Header<'a>]) -> Self {
+        Self::of(
+            headers
+                .iter()
+                .map(|header| (header.name.as_bytes(), header.value)),
+        )
+    }
+
+    /// From a header map.
+    pub(crate) fn of_map(headers: &'a http::HeaderMap) -> Self {
+        Self::of(
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
+        )
+    }
+
+    /// Whether there is an Origin field at all.
+    pub(crate) fn has_origin(&self) -> bool {
+        self.origin != Field::Absent
+    }
+
+    /// A person who follows a link or types an address: the page is opened, and no script of
+    /// another site reads it.
+    fn is_navigation(&self) -> bool {
+        self.fetch_mode == Field::Once(b"navigate") && self.fetch_dest == Field::Once(b"document")
+    }
+}
+
+/// Which hosts and origins may come in.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    origins: Vec<Origin>,
+    loopback_only: bool,
+}
+
+/// An origin that can be compared: scheme and host in lower case, the port always there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+/// A configured origin that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an origin: write scheme://host or scheme://host:port, nothing behind it")]
+pub(crate) struct MalformedOrigin {
+    text: String,
+}
+
+impl Policy {
+    /// A policy that allows the same origin, `origins` (as `https://example.com`), and, with
+    /// `loopback_only` (every listener is on a loopback address), also pages of this machine:
+    /// loopback origins, `null` and `file://`.
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedOrigin`] for a text that is not `scheme://host` or `scheme://host:port` with the
+    /// scheme `http` or `https`.
+    pub(crate) fn new(origins: &[String], loopback_only: bool) -> Result<Self, MalformedOrigin> {
+        let origins = origins
+            .iter()
+            .map(|text| {
+                Origin::parse(text.as_bytes()).ok_or_else(|| MalformedOrigin { text: text.clone() })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            origins,
+            loopback_only,
+        })
+    }
+
+    /// Whether the request is for this server.
+    ///
+    /// # Errors
+    ///
+    /// 400 unless there is exactly one valid Host; 421 where the server listens on loopback only
+    /// and the Host is neither `localhost` nor a loopback address: a page elsewhere whose name was
+    /// made to point here (DNS rebinding) comes with its own name.
+    pub(crate) fn check_host(&self, request: &Provenance<'_>) -> Result<(), Refusal> {
+        let Field::Once(host) = request.host else {
+            return Err(Refusal::HOST);
+        };
+        let authority = parse_authority(host).ok_or(Refusal::HOST)?;
+        if self.loopback_only && !is_loopback(authority.host) {
+            return Err(Refusal::MISDIRECTED);
+        }
+        Ok(())
+    }
+
+    /// Whether the page behind the request may use a door. Tells the origin to echo in
+    /// `Access-Control-Allow-Origin`; without an Origin there is nothing to echo.
+    ///
+    /// # Errors
+    ///
+    /// 403 for an origin that is not allowed, is malformed or is sent twice; also without an Origin
+    /// where the browser says `Sec-Fetch-Site: cross-site`, except when a person opens the page.
+    pub(crate) fn check_origin<'a>(
+        &self,
+        request: &Provenance<'a>,
+    ) -> Result<Option<&'a [u8]>, Refusal> {
+        match request.origin {
+            Field::Repeated => Err(Refusal::ORIGIN),
+            Field::Once(origin) if self.allows(origin, request.host) => Ok(Some(origin)),
+            Field::Once(_) => Err(Refusal::ORIGIN),
+            Field::Absent => match request.fetch_site {
+                Field::Absent => Ok(None),
+                Field::Once(site) if !site.eq_ignore_ascii_case(b"cross-site") => Ok(None),
+                _ if request.is_navigation() => Ok(None),
+                Field::Once(_) | Field::Repeated => Err(Refusal::ORIGIN),
+            },
+        }
+    }
+
+    fn allows(&self, origin: &[u8], host: Field<'_>) -> bool {
+        if self.loopback_only && (origin == b"null" || origin == b"file://") {
+            return true;
+        }
+        let Some(origin) = Origin::parse(origin) else {
+            return false;
+        };
+        if self.loopback_only && is_loopback(&origin.host) {
+            return true;
+        }
+        self.origins.contains(&origin) || origin.is_same(host)
+    }
+}
+
+impl Origin {
+    /// `scheme://host` or `scheme://host:port`: no user, no path, no query, nothing else.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let (scheme, authority) = text.split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let default_port = match scheme.as_str() {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let authority = parse_authority(authority.as_bytes())?;
+        let port = authority.port.unwrap_or(default_port);
+        Some(Self {
+            scheme,
+            host: authority.host.to_ascii_lowercase(),
+            port,
+        })
+    }
+
+    /// The same origin as the server's own, which speaks plain HTTP.
+    fn is_same(&self, host: Field<'_>) -> bool {
+        let Field::Once(host) = host else {
+            return false;
+        };
+        parse_authority(host).is_some_and(|authority| {
+            self.scheme == "http"
+                && self.host.eq_ignore_ascii_case(authority.host)
+                && self.port == authority.port.unwrap_or(80)
+        })
+    }
+}
+
+/// A host and a port, as in a Host field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Authority<'a> {
+    /// A name, an IPv4 address, or an IPv6 address in brackets, as it was sent.
+    pub(crate) host: &'a str,
+    /// The port, where there is one.
+    pub(crate) port: Option<u16>,
+}
+
+/// Reads `host` or `host:port` (RFC 3986, section 3.2, without user information). Names are made of
+/// letters, digits, `-`, `.` and `_`; an IPv6 address stands in brackets. `None` for all else.
+pub(crate) fn parse_authority(text: &[u8]) -> Option<Authority<'_>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let end = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, _) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            address.len() + 2
+        }
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at_checked(end)?;
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if host.is_empty() || !(host.starts_with('[') || host.bytes().all(named)) {
+        return None;
+    }
+    let port = match rest.strip_prefix(':') {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse().ok()?)
+        }
+        None if rest.is_empty() => None,
+        _ => return None,
+    };
+    Some(Authority { host, port })
+}
+
+/// `localhost`, an address of 127.0.0.0/8 in four decimal parts, or `[::1]`. Names below
+/// `localhost` do not count: not every resolver keeps them on this machine.
+fn is_loopback(host: &str) -> bool {
+    if host.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = bare.map_or_else(
+        || host.parse::<Ipv4Addr>().map(IpAddr::V4),
+        |bare| bare.parse::<Ipv6Addr>().map(IpAddr::V6),
+    );
+    address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;
