@@ -1,3 +1,28 @@
-//! The binary `parlor`.
+//! The binary `parlor`: arguments, configuration, the pages it serves and a load tester. What a
+//! server does is in the library.
 
-fn main() {}
+mod arguments;
+mod log;
+mod options;
+mod page;
+mod reference;
+mod serve;
+mod terminal;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = match arguments::read() {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
+    let outcome = match matches.subcommand() {
+        Some(("serve", matches)) => serve::run(matches),
+        Some(("config", matches)) => reference::run(matches),
+        _ => Ok(ExitCode::from(terminal::USAGE)),
+    };
+    outcome.unwrap_or_else(|error| {
+        terminal::complain(&error);
+        ExitCode::from(terminal::USAGE)
+    })
+}

@@ -110,14 +110,14 @@ pub enum ConfigError {
         nearest: Option<&'static str>,
     },
     /// The key exists, the value is wrong.
-    #[error("`{key}` cannot be `{value}`: {source}")]
+    #[error("`{key}` cannot be `{value}`: {reason}")]
     BadValue {
         /// The key of the setting.
         key: &'static str,
         /// The value as it was given.
         value: String,
         /// What is wrong with it.
-        source: ValueError,
+        reason: ValueError,
     },
 }
 

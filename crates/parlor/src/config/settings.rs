@@ -91,10 +91,10 @@ impl<T> Setting<T> {
     ///
     /// [`ConfigError::BadValue`] when the text is not a value of this setting.
     pub fn set(&self, target: &mut T, text: &str) -> Result<(), ConfigError> {
-        let bad = |source| ConfigError::BadValue {
+        let bad = |reason| ConfigError::BadValue {
             key: self.key,
             value: text.to_owned(),
-            source,
+            reason,
         };
         (self.apply)(target, text).map_err(bad)
     }

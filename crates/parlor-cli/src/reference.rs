@@ -1,0 +1,110 @@
+//! `parlor config`: the settings as a file, or their reference as Markdown.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use parlor::config::Group;
+
+use crate::options::{self, Options, Row};
+use crate::terminal;
+
+/// Runs `parlor config`.
+pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let text = if matches.get_flag("markdown") {
+        markdown()
+    } else {
+        toml(&Options::gather(matches, std::env::vars_os())?)
+    };
+    terminal::print(text.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A configuration file that says what holds; what is not set stands as a comment.
+fn toml(options: &Options) -> String {
+    let mut out = String::new();
+    for group in Group::ALL {
+        let _infallible = writeln!(out, "# {}", group.title());
+        for row in options::rows().filter(|row| row.group == group) {
+            let _infallible = match row.show(options) {
+                Some(text) if row.list => writeln!(out, "{} = {}", row.key, array(&text)),
+                Some(text) => writeln!(out, "{} = {}", row.key, plain(text)),
+                None => writeln!(out, "# {} = \"{}\"", row.key, row.default_text()),
+            };
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn plain(text: String) -> toml::Value {
+    text.parse()
+        .map_or(toml::Value::String(text), toml::Value::Integer)
+}
+
+fn array(text: &str) -> toml::Value {
+    let parts = text.split(", ").filter(|part| !part.is_empty());
+    toml::Value::Array(
+        parts
+            .map(|part| toml::Value::String(part.to_owned()))
+            .collect(),
+    )
+}
+
+/// The reference of all settings, as it stands in `docs/config.md`.
+fn markdown() -> String {
+    let mut out = INTRODUCTION.to_owned();
+    for group in Group::ALL {
+        let _infallible = write!(out, "\n## {}\n\n{TABLE_HEAD}", group.title());
+        for row in options::rows().filter(|row| row.group == group) {
+            let _infallible = writeln!(out, "{}", table_row(&row));
+        }
+    }
+    out
+}
+
+fn table_row(row: &Row) -> String {
+    let repeat = if row.list { ", a list" } else { "" };
+    let default = row.default_text();
+    format!(
+        "| `{}` | {}{repeat} | {default} | {} |",
+        row.key, row.value, row.help
+    )
+}
+
+const INTRODUCTION: &str = "\
+# Settings
+
+This page is written by `parlor config --markdown` from the table in the code; a test compares them.
+
+Each setting can be given in three places; the later one wins:
+
+1. in the file that `--config FILE` or `PARLOR_CONFIG` names, as TOML: `message_bytes_max = \"1MiB\"`;
+2. in the environment, as `PARLOR_` and the key in capitals: `PARLOR_MESSAGE_BYTES_MAX=1MiB`;
+3. as an argument of `parlor serve`, with `-` for `_`: `--message-bytes-max 1MiB`.
+
+A key that does not exist is an error.
+A list is an array of strings in the file, separated by commas in the environment, and a repeated argument; it replaces the list of an earlier place.
+`SIZE` is a number of bytes: `4096`, `64KiB`, `1MiB`, `2GiB`.
+`TIME` has a unit: `250us`, `500ms`, `10s`, `2m`, `1h`.
+
+`parlor config` prints what holds, as a file to start from.
+";
+
+const TABLE_HEAD: &str = "| key | value | default | what it does |\n| --- | --- | --- | --- |\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_the_repository_is_the_one_we_print() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+        let page = std::fs::read_to_string(path).expect("docs/config.md is there");
+        let rewrite = "run `parlor config --markdown > docs/config.md`";
+        assert!(
+            page == markdown(),
+            "docs/config.md is out of date: {rewrite}"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Starting, reading and stopping the binary.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+/// The binary with these arguments and none of our environment's settings.
+pub(crate) fn parlor(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PARLOR_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    parlor(arguments).output().expect("the binary runs")
+}
+
+/// What it said on standard error.
+pub(crate) fn complaint(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// A running `parlor serve`, killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// `127.0.0.1:PORT`.
+    pub(crate) address: String,
+    /// What it printed up to the line that names the address.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Server {
+    /// Starts on a free port and waits until it listens.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut child = parlor(&arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let mut server = Self {
+            child,
+            stderr,
+            address: String::new(),
+            lines: Vec::new(),
+        };
+        while server.address.is_empty() {
+            server.read_line();
+        }
+        server
+    }
+
+    fn read_line(&mut self) {
+        let mut line = String::new();
+        let length = self.stderr.read_line(&mut line).expect("readable");
+        assert!(length > 0, "it ended before it listened: {:?}", self.lines);
+        if let Some((_, rest)) = line.split_once("listening on http://") {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
+            rest.split_at(end.unwrap_or(rest.len()))
+                .0
+                .clone_into(&mut self.address);
+        }
+        self.lines.push(line.trim_end().to_owned());
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal (`TERM`, `INT`), waits for the end, gives the exit code and the rest of what
+    /// it printed.
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let pid = self.pid().to_string();
+        let kill = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .expect("kill runs");
+        assert!(kill.success());
+        let status = self.child.wait().expect("it ends");
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("UTF-8");
+        (status.code(), rest)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
