@@ -1,20 +1,12 @@
 //! Real-time client-to-client communication.
 
 pub mod config;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the server that calls it comes next")
-)]
+mod door;
 mod front;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the server that calls it comes next")
-)]
 mod http;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the server that calls it comes next")
-)]
 mod policy;
+mod server;
+mod shard;
 
 pub use self::config::Config;
+pub use self::server::{BuildError, Builder, ServeError, Server};

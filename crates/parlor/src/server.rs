@@ -1,0 +1,327 @@
+//! The server: shards in threads of their own, listeners, a clean stop.
+
+use std::{
+    fmt, io,
+    net::TcpListener,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use parlor_hub::ShardId;
+use parlor_proto::websocket::{self, deflate};
+use tokio::{sync::oneshot, task::LocalSet};
+
+use crate::{
+    config::{Config, ConfigError, Deflate},
+    door, http,
+    policy::Policy,
+    shard::{Cradle, Letter, Mailbox, SendLimits, Settings, Shard, millis},
+};
+
+/// The most shards of a server.
+const SHARDS_MAX: u16 = 1024;
+
+/// A server that has been configured and checked. [`Server::run`] makes it serve.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:8080")?;
+/// let server = parlor::Server::builder().build()?;
+/// server.run(vec![listener], async { _ = tokio::signal::ctrl_c().await }).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    config: Config,
+    routes: axum::Router,
+    policy: Policy,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Server`]; from [`Server::builder`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    config: Config,
+    routes: axum::Router,
+}
+
+/// Why a server cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An allowed origin is not one.
+    #[error("{0}")]
+    Origin(String),
+    /// The directory of static files cannot be read.
+    #[error("cannot serve {}: {source}", path.display())]
+    StaticDir {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a server stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A thread, poll set or listener could not be set up.
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    /// A shard met an error of the system that it cannot go on from.
+    #[error("a shard failed: {0}")]
+    Shard(#[source] io::Error),
+}
+
+impl Builder {
+    /// Uses this configuration in place of the default one.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Serves these routes where no door and no static file stands at a path.
+    pub fn routes(mut self, routes: axum::Router) -> Self {
+        self.routes = routes;
+        self
+    }
+
+    /// Checks everything once.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] for a setting out of range, a malformed origin, or an unreadable directory.
+    pub fn build(self) -> Result<Server, BuildError> {
+        self.config.validate()?;
+        if let Some(path) = &self.config.static_dir {
+            std::fs::read_dir(path).map_err(|source| BuildError::StaticDir {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        let policy = Policy::new(&self.config.origins, false)
+            .map_err(|error| BuildError::Origin(error.to_string()))?;
+        Ok(Server {
+            config: self.config,
+            routes: self.routes,
+            policy,
+        })
+    }
+}
+
+impl Server {
+    /// Begins a server with the default configuration.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Serves on `listeners` until `shutdown` is done, then says goodbye to every client and
+    /// returns when they are gone, after at most five seconds.
+    ///
+    /// The listeners may be of any address family; they are made non-blocking. While all of them
+    /// are on loopback addresses, only this machine's pages may connect (see the origin policy).
+    /// The future may be polled by any executor; dropping it leaves the server running.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Start`] if a thread or poll set cannot be made, [`ServeError::Shard`] if one
+    /// fails later.
+    pub async fn run(
+        self,
+        listeners: Vec<TcpListener>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServeError> {
+        let mut running = self.start(listeners).map_err(ServeError::Start)?;
+        let mut result = Ok(());
+        tokio::select! {
+            () = shutdown => {}
+            ended = running.first_end() => result = ended,
+        }
+        for mailbox in &*running.mailboxes {
+            // A shard that cannot be woken has ended, and says so below.
+            let _ = mailbox.post(&mut vec![Letter::Stop], 0);
+        }
+        while let Some(ended) = running.ends.pop() {
+            if let Ok(Err(error)) = ended.await {
+                result = Err(error);
+            }
+        }
+        result.map_err(ServeError::Shard)
+    }
+
+    fn start(self, mut listeners: Vec<TcpListener>) -> io::Result<Running> {
+        let loopback_only = is_loopback_only(&listeners)?;
+        let settings = Arc::new(self.settings(loopback_only)?);
+        let count = u16::try_from(self.config.shard_count()).unwrap_or(SHARDS_MAX);
+        let mut threads = Vec::new();
+        let mut mailboxes = Vec::new();
+        for id in 0..count.clamp(1, SHARDS_MAX) {
+            let own = if id == 0 {
+                std::mem::take(&mut listeners)
+            } else {
+                Vec::new()
+            };
+            let (thread, mailbox) = Thread::spawn(ShardId(id), own, Arc::clone(&settings))?;
+            threads.push(thread);
+            mailboxes.push(mailbox);
+        }
+        let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes.into();
+        let mut ends = Vec::new();
+        for thread in threads {
+            // A thread that has ended already says why through its end.
+            let _ = thread.others.send(Arc::clone(&mailboxes));
+            ends.push(thread.end);
+        }
+        Ok(Running { mailboxes, ends })
+    }
+
+    fn settings(&self, loopback_only: bool) -> io::Result<Settings> {
+        let config = &self.config;
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let [placement, epochs] =
+            [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|i| seed[at + i])));
+        let policy = Policy::new(&config.origins, loopback_only).map_err(io::Error::other)?;
+        Ok(Settings {
+            send: SendLimits {
+                outbox_bytes_max: config.outbox_bytes_max,
+                shard_bytes_max: config.outbox_shard_bytes_max,
+                stall_ms: millis(config.outbox_stall),
+                close_ms: millis(config.close_timeout),
+                fin_ms: FIN_MS.min(millis(config.close_timeout)),
+            },
+            head_timeout: config.head_timeout,
+            ping_interval: config.ping_interval,
+            ping_timeout: config.ping_timeout,
+            connections_max: config.connection_limit(),
+            http_limits: http_limits(config),
+            policy,
+            router: self.routes.clone(),
+            hub_limits: hub_limits(config),
+            seeds: parlor_hub::Seeds { placement, epochs },
+            door: door_settings(config),
+        })
+    }
+}
+
+/// A server whose shards run.
+struct Running {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    ends: Vec<oneshot::Receiver<io::Result<()>>>,
+}
+
+impl Running {
+    /// Waits until some shard ends, which none does unless it is told to or fails.
+    async fn first_end(&mut self) -> io::Result<()> {
+        let ends = self.ends.iter_mut();
+        let (result, index, _) = futures_util::future::select_all(ends).await;
+        self.ends.swap_remove(index);
+        result.unwrap_or_else(|_| Err(io::Error::other("a shard's thread died")))
+    }
+}
+
+/// A shard's thread that waits to be told of the others.
+struct Thread {
+    others: mpsc::SyncSender<Arc<[Arc<Mailbox>]>>,
+    end: oneshot::Receiver<io::Result<()>>,
+}
+
+impl Thread {
+    fn spawn(
+        id: ShardId,
+        listeners: Vec<TcpListener>,
+        settings: Arc<Settings>,
+    ) -> io::Result<(Self, Arc<Mailbox>)> {
+        let (mailbox, made) = mpsc::sync_channel(1);
+        let (others, all) = mpsc::sync_channel::<Arc<[Arc<Mailbox>]>>(1);
+        let (ended, end) = oneshot::channel();
+        let body = move || -> io::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let local = LocalSet::new();
+            local.block_on(&runtime, async move {
+                let (cradle, own) = Cradle::new()?;
+                mailbox.send(own).map_err(io::Error::other)?;
+                let Ok(mailboxes) = all.recv() else {
+                    return Ok(());
+                };
+                Shard::new(id, cradle, mailboxes, settings, listeners)?
+                    .run()
+                    .await
+            })
+        };
+        thread::Builder::new()
+            .name(format!("shard {}", id.0))
+            .spawn(move || {
+                // Nobody listens once the server's future was dropped.
+                let _ = ended.send(body());
+            })?;
+        let mailbox = made
+            .recv()
+            .map_err(|_| io::Error::other("a shard cannot start"))?;
+        Ok((Self { others, end }, mailbox))
+    }
+}
+
+/// How long a peer has to close after our side is shut.
+const FIN_MS: u64 = 2000;
+
+fn is_loopback_only(listeners: &[TcpListener]) -> io::Result<bool> {
+    for listener in listeners {
+        let ip = listener.local_addr()?.ip().to_canonical();
+        if !ip.is_loopback() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn http_limits(config: &Config) -> http::Limits {
+    http::Limits {
+        head_timeout: config.head_timeout,
+        body_timeout: config.http_body_timeout,
+        idle_timeout: config.http_idle_timeout,
+        body_bytes_max: u64::try_from(config.http_body_bytes_max).unwrap_or(u64::MAX),
+        ..http::Limits::default()
+    }
+}
+
+fn hub_limits(config: &Config) -> parlor_hub::Limits {
+    parlor_hub::Limits {
+        rooms_per_member_max: config.rooms_per_member_max,
+        name_bytes_max: config.member_name_bytes_max,
+        ..parlor_hub::Limits::default()
+    }
+}
+
+fn door_settings(config: &Config) -> door::Settings {
+    let mode = match config.deflate {
+        Deflate::Off => deflate::Mode::Off,
+        Deflate::Shared => deflate::Mode::Shared,
+        Deflate::Takeover => deflate::Mode::Takeover,
+    };
+    let limits = websocket::Limits {
+        message_bytes_max: config.message_bytes_max,
+        message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
+    };
+    door::Settings {
+        options: websocket::Options {
+            limits,
+            ..websocket::Options::default()
+        },
+        deflate: deflate::Policy::new(mode),
+    }
+}

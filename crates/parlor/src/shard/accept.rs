@@ -1,0 +1,162 @@
+//! Accepting: one shard owns the listeners and deals the sockets out.
+
+use std::{io, net::TcpListener, time::Duration};
+
+use mio::{Interest, Token, unix::SourceFd};
+use rustix::{
+    fd::{AsFd, AsRawFd, OwnedFd},
+    io::Errno,
+    net::SocketFlags,
+};
+
+use super::{life::millis, poll::PollSet};
+
+/// Sockets accepted in one turn, at most.
+const ACCEPTS_PER_TURN: usize = 256;
+/// How soon a listener that met the descriptor limit is tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(20);
+/// The token of listener 0; the others follow downwards.
+const FIRST_TOKEN: usize = usize::MAX - 1;
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\n\
+    content-length: 0\r\nconnection: close\r\n\r\n";
+
+/// The listeners of the server.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listeners: Vec<Listener>,
+    /// Given up to accept, and so refuse, one more connection when descriptors run out.
+    reserve: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    /// There may be connections to accept: said by the poll set, or not all were taken.
+    ready: bool,
+    /// When the last accept met the descriptor limit: milliseconds of the shard's clock.
+    exhausted: Option<u64>,
+}
+
+impl Acceptor {
+    /// Watches the listeners. They are made non-blocking.
+    pub(super) fn new(listeners: Vec<TcpListener>, poll: &PollSet) -> io::Result<Self> {
+        for (index, listener) in listeners.iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            // Accepted sockets inherit it, which saves a call for each.
+            rustix::net::sockopt::set_tcp_nodelay(listener, true)?;
+            let descriptor = listener.as_raw_fd();
+            let token = Token(FIRST_TOKEN - index);
+            poll.registry()
+                .register(&mut SourceFd(&descriptor), token, Interest::READABLE)?;
+        }
+        let reserve = listeners.first().map(reserve).transpose()?;
+        let listeners = listeners
+            .into_iter()
+            .map(|socket| Listener {
+                socket,
+                ready: false,
+                exhausted: None,
+            })
+            .collect();
+        Ok(Self { listeners, reserve })
+    }
+
+    /// Notes an event. False where the token is no listener's.
+    pub(super) fn notice(&mut self, token: Token) -> bool {
+        let listener = FIRST_TOKEN
+            .checked_sub(token.0)
+            .and_then(|i| self.listeners.get_mut(i));
+        listener.map(|listener| listener.ready = true).is_some()
+    }
+
+    /// Whether some listener has more to accept.
+    pub(super) fn is_ready(&self) -> bool {
+        self.listeners
+            .iter()
+            .any(|listener| listener.ready && listener.exhausted.is_none())
+    }
+
+    /// Whether a listener waits for descriptors.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.listeners
+            .iter()
+            .any(|listener| listener.exhausted.is_some())
+    }
+
+    /// Accepts what waits, as many as a turn may. `room` says how many may come in; the others are
+    /// refused with 503.
+    pub(super) fn accept(&mut self, now: u64, room: usize, sockets: &mut Vec<OwnedFd>) {
+        let mut budget = ACCEPTS_PER_TURN;
+        for index in 0..self.listeners.len() {
+            let listener = &mut self.listeners[index];
+            while budget > 0 && listener.ready && listener.exhausted.is_none() {
+                budget -= 1;
+                match accept(&listener.socket) {
+                    Ok(socket) if sockets.len() < room => sockets.push(socket),
+                    Ok(socket) => refuse(&socket),
+                    Err(Errno::AGAIN) => listener.ready = false,
+                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        listener.exhausted = Some(now);
+                        self.refuse_with_reserve(index);
+                        break;
+                    }
+                    // The peer is gone before it was accepted; others may wait.
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Out of descriptors: closes the spare one, so that those who wait hear a 503 and not
+    /// silence.
+    fn refuse_with_reserve(&mut self, index: usize) {
+        let listener = &self.listeners[index].socket;
+        for _ in 0..ACCEPTS_PER_TURN {
+            drop(self.reserve.take());
+            let refused = accept(listener).map(|socket| refuse(&socket));
+            self.reserve = reserve(listener).ok();
+            if refused.is_err() || self.reserve.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Lets listeners that met the descriptor limit a while ago try again.
+    pub(super) fn retry(&mut self, now: u64) {
+        for listener in &mut self.listeners {
+            if listener
+                .exhausted
+                .is_some_and(|met| now >= met + millis(RETRY))
+            {
+                listener.exhausted = None;
+            }
+        }
+        if self.reserve.is_none()
+            && let Some(listener) = self.listeners.first()
+        {
+            self.reserve = reserve(&listener.socket).ok();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener) -> Result<OwnedFd, Errno> {
+    rustix::net::accept_with(
+        listener.as_fd(),
+        SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+    )
+}
+
+/// Tells the client that there is no place, and closes.
+fn refuse(socket: &OwnedFd) {
+    // A request that has come already is read, so that closing does not reset the answer away.
+    let mut head = [0; 4096];
+    let _ = rustix::net::send(socket, FULL, rustix::net::SendFlags::NOSIGNAL);
+    let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
+    let _ = rustix::net::recv(socket, &mut head[..], rustix::net::RecvFlags::DONTWAIT);
+}
+
+/// A spare descriptor: one more name of the listener.
+fn reserve(listener: &TcpListener) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(listener, 0)?)
+}

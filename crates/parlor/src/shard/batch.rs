@@ -1,0 +1,160 @@
+//! The messages of one room in one turn.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use parlor_hub::{MemberKey, Message};
+
+use crate::door::{FORMS, Tools};
+
+/// Encoding buffers above this are given back after a flush.
+const KEEP_BYTES: usize = 64 * 1024;
+
+/// A message and the local member that is not to hear it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) message: Arc<Message>,
+    pub(crate) except: Option<MemberKey>,
+}
+
+/// What has been published to a room since its last flush, and the flush that is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) entries: Vec<Entry>,
+    /// Members that came in when so many entries were already there.
+    pub(crate) late: Vec<(MemberKey, usize)>,
+    /// Payload bytes of the entries.
+    pub(crate) bytes: usize,
+    /// The room is on the shard's list of rooms to flush.
+    pub(crate) listed: bool,
+    /// A flush that used up its slice of the turn.
+    pub(crate) flush: Option<Box<Flush>>,
+    /// Publishers that are not read until the flush is done.
+    pub(crate) paused: Vec<MemberKey>,
+}
+
+/// A batch on its way to the members.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) late: Vec<(MemberKey, usize)>,
+    pub(crate) forms: Forms,
+    /// The members still to be served.
+    pub(crate) remaining: Vec<MemberKey>,
+}
+
+impl Flush {
+    /// Takes what has been published so far out of `batch`.
+    pub(crate) fn of(batch: &mut Batch) -> Self {
+        batch.bytes = 0;
+        Self {
+            entries: std::mem::take(&mut batch.entries),
+            late: std::mem::take(&mut batch.late),
+            forms: Forms::default(),
+            remaining: Vec::new(),
+        }
+    }
+
+    /// Whether `key` hears less than the whole batch.
+    pub(crate) fn is_special(&self, key: MemberKey) -> bool {
+        self.entries.iter().any(|entry| entry.except == Some(key))
+            || self.late.iter().any(|(late, _)| *late == key)
+    }
+
+    /// The entries that `key` hears, with their positions.
+    pub(crate) fn heard<'a>(
+        entries: &'a [Entry],
+        late: &[(MemberKey, usize)],
+        key: MemberKey,
+    ) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
+        let from = late
+            .iter()
+            .find(|(late, _)| *late == key)
+            .map_or(0, |(_, position)| *position);
+        entries
+            .iter()
+            .enumerate()
+            .skip(from)
+            .filter(move |(_, entry)| entry.except != Some(key))
+    }
+}
+
+/// A batch in one wire form: all entries, end to end.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    /// Where each entry ends.
+    pub(crate) ends: Vec<usize>,
+}
+
+impl Encoded {
+    /// The bytes of one entry.
+    pub(crate) fn entry(&self, position: usize) -> &[u8] {
+        let start = position
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied();
+        let end = self.ends.get(position).copied().unwrap_or_default();
+        self.bytes.get(start.unwrap_or(0)..end).unwrap_or_default()
+    }
+}
+
+/// The wire forms of a batch, each made when the first member needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Forms {
+    encoded: [Option<Encoded>; FORMS],
+}
+
+impl Forms {
+    /// The batch in wire form `form`.
+    #[inline]
+    pub(crate) fn get<'a>(
+        &'a mut self,
+        form: u8,
+        entries: &[Entry],
+        encoder: &mut Encoder<'_>,
+    ) -> &'a Encoded {
+        let encoded = &mut self.encoded[usize::from(form) % FORMS];
+        encoded.get_or_insert_with(|| encoder.encode(form, entries))
+    }
+}
+
+/// What is needed to encode a batch.
+#[derive(Debug)]
+pub(crate) struct Encoder<'a> {
+    pub(crate) tools: &'a mut Tools,
+    pub(crate) buffers: &'a mut Buffers,
+}
+
+impl Encoder<'_> {
+    fn encode(&mut self, form: u8, entries: &[Entry]) -> Encoded {
+        let buffer = &mut self.buffers.forms[usize::from(form) % FORMS];
+        let mut ends = Vec::with_capacity(entries.len());
+        for entry in entries {
+            self.tools.encode(form, &entry.message, buffer);
+            ends.push(buffer.len());
+        }
+        let bytes = buffer.split().freeze();
+        if bytes.len() > KEEP_BYTES {
+            *buffer = BytesMut::new();
+        }
+        Encoded { bytes, ends }
+    }
+}
+
+/// One encoding buffer for each wire form, used again flush after flush.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    forms: [BytesMut; FORMS],
+    /// One member's own selection of a batch.
+    pub(crate) assembly: Vec<u8>,
+}
+
+impl Buffers {
+    /// Gives back what a large batch has left behind.
+    pub(crate) fn release(&mut self) {
+        if self.assembly.capacity() > KEEP_BYTES {
+            self.assembly = Vec::new();
+        }
+    }
+}

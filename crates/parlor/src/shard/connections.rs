@@ -1,0 +1,420 @@
+//! The sockets of one shard: a slab, its deadlines, and the send path.
+
+use std::{io, net::IpAddr};
+
+use bytes::Bytes;
+use mio::Token;
+use parlor_hub::MemberKey;
+use rustix::{
+    fd::{AsFd, OwnedFd},
+    io::Errno,
+    net::{RecvFlags, SendFlags, Shutdown},
+};
+
+use super::{outbox::Outbox, poll::PollSet, wheel::Wheel};
+use crate::{
+    door::{CloseReason, Session},
+    front::HeadScan,
+};
+
+/// What a flush touches of a connection, in one array, since at ten thousand members the cache
+/// decides.
+#[derive(Debug)]
+pub(crate) struct Hot {
+    pub(crate) socket: Option<OwnedFd>,
+    pub(crate) generation: u32,
+    pub(crate) flags: u8,
+    /// The wire form that this member hears.
+    pub(crate) form: u8,
+}
+
+/// There is an outbox.
+pub(crate) const BACKLOG: u8 = 1;
+/// The member does not hear the whole batch that is being flushed.
+pub(crate) const SPECIAL: u8 = 2;
+/// Nothing more is delivered: the connection is being closed.
+pub(crate) const CLOSING: u8 = 4;
+/// Each message is encoded for this member alone.
+pub(crate) const OWN_FORM: u8 = 8;
+/// A heartbeat was sent and nothing has been heard since.
+pub(crate) const PINGED: u8 = 16;
+/// More may be readable: the connection is on the ready list.
+pub(crate) const READY: u8 = 32;
+
+/// Not read until the flush of a room that it publishes to is done.
+pub(crate) const PAUSED: u8 = 64;
+
+/// The peer has ended its side, or the socket met an error: it is read to the end.
+pub(crate) const READ_CLOSED: u8 = 128;
+
+/// The flags that keep a member off the short path of a flush.
+pub(crate) const SLOW_PATH: u8 = BACKLOG | SPECIAL | CLOSING | OWN_FORM;
+
+/// The rest of a connection.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    pub(crate) stage: Stage,
+    pub(crate) outbox: Option<Box<Outbox>>,
+    /// When the peer was last heard: milliseconds of the shard's clock.
+    pub(crate) heard: u64,
+}
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// The slot is free.
+    Free,
+    /// The request head has not come in whole; the bytes so far, if any.
+    Head(Option<Box<PartialHead>>),
+    /// A door's session. Absent while the session is being called.
+    Open(Option<Box<dyn Session>>),
+    /// The last bytes are on their way; what still comes in is read and dropped.
+    Linger,
+}
+
+/// The first bytes of a connection, up to the end of its request head.
+#[derive(Debug, Default)]
+pub(crate) struct PartialHead {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) scan: HeadScan,
+}
+
+/// The bounds of the send path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SendLimits {
+    /// Unsent bytes of one connection, unless it is a single message.
+    pub(crate) outbox_bytes_max: usize,
+    /// Unsent bytes of all connections of the shard.
+    pub(crate) shard_bytes_max: usize,
+    /// Milliseconds that a backlog may stand still.
+    pub(crate) stall_ms: u64,
+    /// Milliseconds from our close to the end by force.
+    pub(crate) close_ms: u64,
+    /// Milliseconds that a peer has to close after our side is shut.
+    pub(crate) fin_ms: u64,
+}
+
+/// All connections of a shard.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub(crate) hot: Vec<Hot>,
+    pub(crate) cold: Vec<Cold>,
+    free: Vec<u32>,
+    pub(crate) wheel: Wheel,
+    pub(crate) poll: PollSet,
+    /// This turn's time: milliseconds since the shard started.
+    pub(crate) now: u64,
+    pub(crate) limits: SendLimits,
+    /// Connections whose end was found while others were being served.
+    pub(crate) doomed: Vec<(MemberKey, CloseReason)>,
+    /// Unsent bytes of all connections.
+    backlog_bytes: usize,
+    open: usize,
+}
+
+/// What one read brought.
+pub(crate) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    Empty,
+    /// The peer has ended its side, or the connection is broken.
+    End,
+}
+
+impl Connections {
+    /// No connections yet.
+    pub(crate) fn new(poll: PollSet, limits: SendLimits) -> Self {
+        Self {
+            hot: Vec::new(),
+            cold: Vec::new(),
+            free: Vec::new(),
+            wheel: Wheel::new(),
+            poll,
+            now: 0,
+            limits,
+            doomed: Vec::new(),
+            backlog_bytes: 0,
+            open: 0,
+        }
+    }
+
+    /// Connections in the slab.
+    pub(crate) fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Takes a socket in and watches it.
+    pub(crate) fn insert(&mut self, socket: OwnedFd, stage: Stage) -> io::Result<MemberKey> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.grow()?,
+        };
+        let hot = &mut self.hot[slot as usize];
+        let key = MemberKey {
+            slot,
+            generation: hot.generation,
+        };
+        if let Err(error) = self.poll.watch(socket.as_fd(), token(key)) {
+            self.free.push(slot);
+            return Err(error);
+        }
+        hot.socket = Some(socket);
+        let cold = &mut self.cold[slot as usize];
+        cold.stage = stage;
+        cold.heard = self.now;
+        self.open += 1;
+        Ok(key)
+    }
+
+    fn grow(&mut self) -> io::Result<u32> {
+        let slot = u32::try_from(self.hot.len())
+            .map_err(|_| io::Error::other("the shard's slab is full"))?;
+        self.hot.push(Hot {
+            socket: None,
+            generation: 0,
+            flags: 0,
+            form: 0,
+        });
+        self.cold.push(Cold {
+            stage: Stage::Free,
+            outbox: None,
+            heard: 0,
+        });
+        Ok(slot)
+    }
+
+    /// Frees the slot and hands the socket back. The caller has told the hub.
+    pub(crate) fn remove(&mut self, key: MemberKey) -> Option<OwnedFd> {
+        if !self.is_current(key) {
+            return None;
+        }
+        self.wheel.clear(key.slot);
+        let cold = &mut self.cold[key.slot as usize];
+        cold.stage = Stage::Free;
+        if let Some(outbox) = cold.outbox.take() {
+            self.backlog_bytes -= outbox.len();
+        }
+        let hot = &mut self.hot[key.slot as usize];
+        hot.generation = hot.generation.wrapping_add(1);
+        hot.flags = 0;
+        hot.form = 0;
+        self.free.push(key.slot);
+        self.open -= 1;
+        hot.socket.take()
+    }
+
+    /// Whether `key` still names the connection that it was given for.
+    pub(crate) fn is_current(&self, key: MemberKey) -> bool {
+        self.hot
+            .get(key.slot as usize)
+            .is_some_and(|hot| hot.generation == key.generation && hot.socket.is_some())
+    }
+
+    /// The key of the connection that now holds `slot`.
+    pub(crate) fn key(&self, slot: u32) -> MemberKey {
+        MemberKey {
+            slot,
+            generation: self.hot[slot as usize].generation,
+        }
+    }
+
+    /// Reads once from the socket.
+    pub(crate) fn read(&self, key: MemberKey, buffer: &mut [u8]) -> Read {
+        let Some(socket) = &self.hot[key.slot as usize].socket else {
+            return Read::End;
+        };
+        loop {
+            return match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
+                Ok((0, _)) => Read::End,
+                Ok((count, _)) => Read::Bytes(count),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => Read::Empty,
+                Err(_) => Read::End,
+            };
+        }
+    }
+
+    /// Sends whole frames that are this connection's own, or queues what the socket does not take.
+    pub(crate) fn send(&mut self, key: MemberKey, bytes: &[u8]) {
+        if bytes.is_empty() || !self.is_current(key) {
+            return;
+        }
+        if self.hot[key.slot as usize].flags & BACKLOG != 0 {
+            self.queue(key, &Bytes::copy_from_slice(bytes), 0);
+            return;
+        }
+        if let Some(sent) = self.try_send(key, bytes)
+            && sent < bytes.len()
+        {
+            self.queue(key, &Bytes::copy_from_slice(bytes), sent);
+        }
+    }
+
+    /// Sends a batch that others share. The batch is kept, not copied, where it has to wait.
+    pub(crate) fn send_shared(&mut self, key: MemberKey, batch: &Bytes) {
+        let hot = &self.hot[key.slot as usize];
+        if hot.flags & BACKLOG != 0 {
+            self.queue(key, batch, 0);
+        } else if let Some(sent) = self.try_send(key, batch)
+            && sent < batch.len()
+        {
+            self.queue(key, batch, sent);
+        }
+    }
+
+    /// One `send`. `None` where the connection is broken (it is doomed then).
+    #[inline]
+    pub(crate) fn try_send(&mut self, key: MemberKey, bytes: &[u8]) -> Option<usize> {
+        let socket = self.hot[key.slot as usize].socket.as_ref()?;
+        match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Ok(sent) => Some(sent),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Some(0),
+            Err(_) => {
+                self.doom(key, CloseReason::Broken);
+                None
+            }
+        }
+    }
+
+    /// Puts the rest of a batch into the outbox, and asks for room to write.
+    fn queue(&mut self, key: MemberKey, batch: &Bytes, sent: usize) {
+        let index = key.slot as usize;
+        let flags = self.hot[index].flags;
+        let end = match &self.cold[index].stage {
+            Stage::Open(Some(session)) if sent > 0 => session.boundary(batch, sent),
+            _ => batch.len(),
+        };
+        let rest = batch.len() - sent;
+        let now = self.now;
+        let outbox = self.cold[index]
+            .outbox
+            .get_or_insert_with(|| Box::new(Outbox::new(now)));
+        let full = !outbox.is_empty() && outbox.len() + rest > self.limits.outbox_bytes_max;
+        if full && flags & CLOSING == 0 {
+            self.doom(key, CloseReason::SlowConsumer);
+            return;
+        }
+        outbox.push(batch, sent, end);
+        self.backlog_bytes += rest;
+        if flags & BACKLOG == 0 {
+            self.hot[index].flags |= BACKLOG;
+            self.watch_writes(key);
+            if flags & CLOSING == 0 {
+                self.wheel.set_earlier(key.slot, now + self.limits.stall_ms);
+            }
+        }
+    }
+
+    fn watch_writes(&mut self, key: MemberKey) {
+        let Some(socket) = &self.hot[key.slot as usize].socket else {
+            return;
+        };
+        if self.poll.watch_writes(socket.as_fd(), token(key)).is_err() {
+            self.doom(key, CloseReason::Broken);
+        }
+    }
+
+    /// Notes that a connection is to be closed, once the present work is done.
+    pub(crate) fn doom(&mut self, key: MemberKey, reason: CloseReason) {
+        self.hot[key.slot as usize].flags |= CLOSING;
+        self.doomed.push((key, reason));
+    }
+
+    /// Sends from the outbox until it is empty or the socket is full. True when it is empty.
+    pub(crate) fn drain(&mut self, key: MemberKey) -> bool {
+        let index = key.slot as usize;
+        let Some(mut outbox) = self.cold[index].outbox.take() else {
+            return true;
+        };
+        while !outbox.is_empty() {
+            match self.try_send(key, outbox.front()) {
+                Some(0) => break,
+                Some(sent) => {
+                    outbox.advance(sent, self.now);
+                    self.backlog_bytes -= sent;
+                }
+                None => {
+                    self.backlog_bytes -= outbox.len();
+                    self.hot[index].flags &= !BACKLOG;
+                    return false;
+                }
+            }
+        }
+        if outbox.is_empty() {
+            self.hot[index].flags &= !BACKLOG;
+            true
+        } else {
+            self.cold[index].outbox = Some(outbox);
+            false
+        }
+    }
+
+    /// Drops the backlog but for the frame that was begun. Returns the bytes dropped.
+    pub(crate) fn discard_backlog(
+        &mut self,
+        key: MemberKey,
+        boundary: impl Fn(&[u8], usize) -> usize,
+    ) -> usize {
+        let Some(outbox) = &mut self.cold[key.slot as usize].outbox else {
+            return 0;
+        };
+        let dropped = outbox.discard(boundary);
+        self.backlog_bytes -= dropped;
+        dropped
+    }
+
+    /// While the shard holds too much for slow readers: the one that holds most.
+    pub(crate) fn largest_backlog(&self) -> Option<MemberKey> {
+        if self.backlog_bytes <= self.limits.shard_bytes_max {
+            return None;
+        }
+        let len = |slot: usize| {
+            self.cold[slot]
+                .outbox
+                .as_ref()
+                .map_or(0, |outbox| outbox.len())
+        };
+        let slot = (0..self.cold.len())
+            .filter(|slot| self.hot[*slot].flags & (BACKLOG | CLOSING) == BACKLOG)
+            .max_by_key(|slot| len(*slot))?;
+        u32::try_from(slot).ok().map(|slot| self.key(slot))
+    }
+
+    /// Ends our side of the connection: the peer reads to the end and closes.
+    pub(crate) fn shut(&mut self, key: MemberKey) {
+        if let Some(socket) = &self.hot[key.slot as usize].socket {
+            // A peer that is gone already needs no goodbye.
+            let _ = rustix::net::shutdown(socket, Shutdown::Write);
+        }
+        self.wheel
+            .set_earlier(key.slot, self.now + self.limits.fin_ms);
+    }
+
+    /// The peer's address, for logs.
+    pub(crate) fn peer(&self, key: MemberKey) -> Option<IpAddr> {
+        let socket = self.hot.get(key.slot as usize)?.socket.as_ref()?;
+        let address = rustix::net::getpeername(socket).ok()??;
+        std::net::SocketAddr::try_from(address)
+            .ok()
+            .map(|address| address.ip())
+    }
+}
+
+/// The event token of a connection: slot and generation, so that a late event of a former
+/// connection is known as such.
+pub(crate) fn token(key: MemberKey) -> Token {
+    Token((key.generation as usize) << 32 | key.slot as usize)
+}
+
+/// The connection that a token names.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves are 32 bits each"
+)]
+pub(crate) fn key_of(token: Token) -> MemberKey {
+    MemberKey {
+        slot: token.0 as u32,
+        generation: (token.0 >> 32) as u32,
+    }
+}

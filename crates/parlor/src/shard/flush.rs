@@ -1,0 +1,250 @@
+//! The end of a turn: each room's batch to each of its members, one `send` a member.
+
+use std::time::{Duration, Instant};
+
+use parlor_hub::{MemberKey, RoomKey};
+
+use super::{
+    Shard,
+    batch::{Batch, Buffers, Encoder, Entry, Flush},
+    connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
+};
+use crate::door::Tools;
+
+/// How long a turn may flush before other work gets its chance.
+const SLICE: Duration = Duration::from_millis(2);
+/// How many members are served between two looks at the clock.
+const MEMBERS_PER_LOOK: usize = 64;
+/// A batch above so many payload bytes is flushed before the turn ends; while one that large waits
+/// for an earlier flush, its publishers are not read.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+impl Shard {
+    /// Adds a message to its room's batch. `publisher` is the local member that sent it.
+    pub(super) fn append(&mut self, room: RoomKey, entry: Entry, publisher: Option<MemberKey>) {
+        let batch = self.batch(room);
+        batch.bytes += entry.message.payload.len();
+        batch.entries.push(entry);
+        let large = batch.bytes > BATCH_BYTES_MAX;
+        let busy = batch.flush.is_some();
+        if !std::mem::replace(&mut batch.listed, true) {
+            self.unflushed.push_back(room);
+        }
+        if large && !busy {
+            self.flush_room(room, Instant::now() + SLICE);
+        } else if let Some(publisher) = publisher.filter(|_| large) {
+            self.pause(room, publisher);
+        }
+    }
+
+    /// Stops reading from a publisher until its room's flush is done.
+    fn pause(&mut self, room: RoomKey, publisher: MemberKey) {
+        if let Some(hot) = self.connections.hot.get_mut(publisher.slot as usize)
+            && hot.flags & PAUSED == 0
+        {
+            hot.flags |= PAUSED;
+            self.batch(room).paused.push(publisher);
+        }
+    }
+
+    pub(super) fn batch(&mut self, room: RoomKey) -> &mut Batch {
+        let index = room.index();
+        if index >= self.batches.len() {
+            self.batches.resize_with(index + 1, Batch::default);
+        }
+        &mut self.batches[index]
+    }
+
+    /// Flushes rooms until none is left or the slice is used up. True when some are left.
+    pub(super) fn flush(&mut self) -> bool {
+        let deadline = Instant::now() + SLICE;
+        for _ in 0..self.unflushed.len() {
+            let Some(room) = self.unflushed.pop_front() else {
+                break;
+            };
+            let done = self.flush_room(room, deadline);
+            let batch = &mut self.batches[room.index()];
+            if done && batch.entries.is_empty() {
+                batch.listed = false;
+                let paused = std::mem::take(&mut batch.paused);
+                self.resume(paused);
+            } else {
+                self.unflushed.push_back(room);
+            }
+            if Instant::now() > deadline {
+                break;
+            }
+        }
+        !self.unflushed.is_empty()
+    }
+
+    fn resume(&mut self, paused: Vec<MemberKey>) {
+        for key in paused {
+            if self.connections.is_current(key) {
+                self.connections.hot[key.slot as usize].flags &= !PAUSED;
+                self.list_ready(key);
+            }
+        }
+    }
+
+    /// Serves the members of one room until all have the batch. False when the time is up before.
+    fn flush_room(&mut self, room: RoomKey, deadline: Instant) -> bool {
+        let batch = &mut self.batches[room.index()];
+        let (mut flush, resumed) = match batch.flush.take() {
+            Some(flush) => (flush, true),
+            None if batch.entries.is_empty() => return true,
+            None => (Box::new(Flush::of(batch)), false),
+        };
+        let mut delivery = Delivery {
+            connections: &mut self.connections,
+            tools: &mut self.tools,
+            buffers: &mut self.buffers,
+        };
+        delivery.set_special(&flush, SPECIAL);
+        let remaining = std::mem::take(&mut flush.remaining);
+        let members = if resumed {
+            &remaining[..]
+        } else {
+            self.hub.members_of(room)
+        };
+        let served = delivery.serve(&mut flush, members, deadline);
+        flush.remaining = members.get(served..).unwrap_or_default().to_vec();
+        delivery.set_special(&flush, 0);
+        if flush.remaining.is_empty() {
+            let entries = std::mem::take(&mut flush.entries);
+            self.recycle(room, entries);
+            return true;
+        }
+        self.batches[room.index()].flush = Some(flush);
+        false
+    }
+
+    /// Gives the entry list of a finished flush back to its room, empty.
+    fn recycle(&mut self, room: RoomKey, mut entries: Vec<Entry>) {
+        entries.clear();
+        let batch = &mut self.batches[room.index()];
+        if batch.entries.is_empty() && entries.capacity() <= 1024 {
+            batch.entries = entries;
+        }
+    }
+
+    /// Delivers to one member at once what its room's batch still holds for it: it is leaving.
+    pub(super) fn deliver_rest(&mut self, room: RoomKey, key: MemberKey) {
+        let Some(batch) = self.batches.get_mut(room.index()) else {
+            return;
+        };
+        let mut delivery = Delivery {
+            connections: &mut self.connections,
+            tools: &mut self.tools,
+            buffers: &mut self.buffers,
+        };
+        if let Some(flush) = &mut batch.flush
+            && let Some(position) = flush.remaining.iter().position(|member| *member == key)
+        {
+            flush.remaining.remove(position);
+            delivery.serve_apart(flush, key);
+        }
+        if !batch.entries.is_empty() {
+            let mut waiting = Flush::of(batch);
+            delivery.serve_apart(&mut waiting, key);
+            batch.entries = waiting.entries;
+            batch.late = waiting.late;
+        }
+    }
+}
+
+/// What a flush works with.
+struct Delivery<'a> {
+    connections: &'a mut Connections,
+    tools: &'a mut Tools,
+    buffers: &'a mut Buffers,
+}
+
+impl Delivery<'_> {
+    /// Sends the batch to `members` in turn; returns how many were served before the deadline.
+    fn serve(&mut self, flush: &mut Flush, members: &[MemberKey], deadline: Instant) -> usize {
+        for (position, key) in members.iter().enumerate() {
+            if position % MEMBERS_PER_LOOK == MEMBERS_PER_LOOK - 1 && Instant::now() > deadline {
+                return position;
+            }
+            let Some(hot) = self.connections.hot.get(key.slot as usize) else {
+                continue;
+            };
+            if hot.generation != key.generation {
+                continue;
+            }
+            if hot.flags & SLOW_PATH != 0 {
+                self.serve_apart(flush, *key);
+                continue;
+            }
+            let mut encoder = Encoder {
+                tools: self.tools,
+                buffers: self.buffers,
+            };
+            let encoded = flush.forms.get(hot.form, &flush.entries, &mut encoder);
+            self.connections.send_shared(*key, &encoded.bytes);
+        }
+        members.len()
+    }
+
+    /// Serves a member that does not simply get the whole batch.
+    fn serve_apart(&mut self, flush: &mut Flush, key: MemberKey) {
+        let Some(hot) = self.connections.hot.get(key.slot as usize) else {
+            return;
+        };
+        if hot.generation != key.generation || hot.flags & CLOSING != 0 {
+            return;
+        }
+        if hot.flags & OWN_FORM != 0 {
+            return self.serve_own_form(flush, key);
+        }
+        let form = hot.form;
+        let special = flush.is_special(key);
+        let Flush {
+            entries,
+            late,
+            forms,
+            ..
+        } = flush;
+        let mut encoder = Encoder {
+            tools: self.tools,
+            buffers: self.buffers,
+        };
+        let encoded = forms.get(form, entries, &mut encoder);
+        if !special {
+            return self.connections.send_shared(key, &encoded.bytes);
+        }
+        self.buffers.assembly.clear();
+        let assembly = &mut self.buffers.assembly;
+        for (position, _) in Flush::heard(entries, late, key) {
+            assembly.extend_from_slice(encoded.entry(position));
+        }
+        self.connections.send(key, assembly);
+        self.buffers.release();
+    }
+
+    /// Lets the member's session encode what it hears.
+    fn serve_own_form(&mut self, flush: &Flush, key: MemberKey) {
+        let Stage::Open(session) = &mut self.connections.cold[key.slot as usize].stage else {
+            return;
+        };
+        let Some(session) = session else { return };
+        let reply = &mut self.buffers.assembly;
+        reply.clear();
+        let mut messages =
+            Flush::heard(&flush.entries, &flush.late, key).map(|(_, entry)| &*entry.message);
+        session.deliver(&mut messages, self.tools, reply);
+        self.connections.send(key, reply);
+        self.buffers.release();
+    }
+
+    /// Flags, or unflags, the members that hear less than the whole batch.
+    fn set_special(&mut self, flush: &Flush, flag: u8) {
+        let excepted = flush.entries.iter().filter_map(|entry| entry.except);
+        for key in excepted.chain(flush.late.iter().map(|(key, _)| *key)) {
+            if let Some(hot) = self.connections.hot.get_mut(key.slot as usize) {
+                hot.flags = hot.flags & !SPECIAL | flag;
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Sockets that live on the HTTP path for a while.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt, io,
+    net::SocketAddr,
+    rc::Rc,
+};
+
+use bytes::Bytes;
+use rustix::fd::OwnedFd;
+use tokio::sync::{Notify, watch};
+
+use super::Settings;
+use crate::{
+    door,
+    http::{self, Accepted, Outcome, Taken},
+};
+
+/// The HTTP connections of a shard: tasks on its runtime.
+pub(super) struct HttpSide {
+    context: Rc<http::Context>,
+    stopping: watch::Sender<bool>,
+    shared: Rc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    running: Cell<usize>,
+    taken: RefCell<Vec<Taken>>,
+    news: Notify,
+}
+
+impl fmt::Debug for HttpSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSide")
+            .field("running", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpSide {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (stopping, receiver) = watch::channel(false);
+        let context = http::Context {
+            limits: settings.http_limits,
+            policy: settings.policy.clone(),
+            claims: Box::new(door::claims),
+            router: settings.router.clone(),
+            stopping: receiver,
+        };
+        Self {
+            context: Rc::new(context),
+            stopping,
+            shared: Rc::default(),
+        }
+    }
+
+    /// Serves a socket, of which `read` has been read.
+    pub(super) fn serve(&self, socket: OwnedFd, read: Bytes) -> io::Result<()> {
+        let stream = std::net::TcpStream::from(socket);
+        let peer = stream
+            .peer_addr()
+            .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let stream = tokio::net::TcpStream::from_std(stream)?;
+        let accepted = Accepted {
+            stream,
+            read,
+            since: tokio::time::Instant::now(),
+            peer,
+        };
+        let context = Rc::clone(&self.context);
+        let shared = Rc::clone(&self.shared);
+        shared.running.set(shared.running.get() + 1);
+        tokio::task::spawn_local(async move {
+            let outcome = http::serve(accepted, context).await;
+            shared.running.set(shared.running.get() - 1);
+            if let Outcome::Taken(taken) = outcome {
+                shared.taken.borrow_mut().push(taken);
+            }
+            shared.news.notify_one();
+        });
+        Ok(())
+    }
+
+    /// Connections on the HTTP path.
+    pub(super) fn len(&self) -> usize {
+        self.shared.running.get()
+    }
+
+    /// Whether tasks of the HTTP path want to run beside the shard.
+    pub(super) fn is_busy(&self) -> bool {
+        self.len() > 0
+    }
+
+    /// Whether a connection came back.
+    pub(super) fn has_news(&self) -> bool {
+        !self.shared.taken.borrow().is_empty()
+    }
+
+    /// Waits until a connection has come back or ended. Cancel-safe.
+    pub(super) async fn news(&self) {
+        self.shared.news.notified().await;
+    }
+
+    /// The connections that came back because a door claimed their next request.
+    pub(super) fn take(&self) -> Vec<Taken> {
+        std::mem::take(&mut *self.shared.taken.borrow_mut())
+    }
+
+    /// Closes idle connections and lets the running requests end.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+}

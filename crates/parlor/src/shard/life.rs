@@ -1,0 +1,390 @@
+//! How connections begin, are watched over, and end.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parlor_hub::MemberKey;
+use rustix::fd::{AsFd, OwnedFd};
+
+use super::{
+    Mail, Shard,
+    connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, Stage},
+};
+use crate::{
+    door::{self, CloseReason, Opened, Then, Turn},
+    front::{self, Classified, Head},
+    policy::Refusal,
+};
+
+/// A peer that may not be judged now is looked at again after so many milliseconds.
+const LATER_MS: u64 = 1000;
+/// How long connections have to end after the server was told to stop.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+impl Shard {
+    /// Accepts what waits, and deals it to the shards with the fewest connections.
+    pub(super) fn accept(&mut self) {
+        let now = self.connections.now;
+        let Some(acceptor) = &mut self.acceptor else {
+            return;
+        };
+        acceptor.retry(now);
+        if !acceptor.is_ready() {
+            return;
+        }
+        let count: usize = self
+            .mailboxes
+            .iter()
+            .map(|mailbox| mailbox.connections())
+            .sum();
+        let mut sockets = Vec::new();
+        acceptor.accept(
+            now,
+            self.settings.connections_max.saturating_sub(count),
+            &mut sockets,
+        );
+        for socket in sockets {
+            let own = usize::from(self.id.0);
+            let least = (0..self.mailboxes.len())
+                .min_by_key(|shard| (self.mailboxes[*shard].connections(), *shard != own))
+                .unwrap_or(own);
+            self.mailboxes[least].expect_connection();
+            if least == own {
+                self.welcome(socket);
+            } else {
+                self.outgoing[least].mail.push(Mail::Socket(socket));
+            }
+        }
+    }
+
+    /// Takes in an accepted socket, which has its head deadline from here.
+    pub(super) fn welcome(&mut self, socket: OwnedFd) {
+        if self.stopping.is_some() {
+            return;
+        }
+        match self.connections.insert(socket, Stage::Head(None)) {
+            Ok(key) => {
+                let due = self.connections.now + millis(self.settings.head_timeout);
+                self.connections.wheel.set(key.slot, due);
+            }
+            Err(error) => tracing::warn!(%error, "cannot watch a socket"),
+        }
+    }
+
+    /// Takes back sockets from the HTTP path whose next request is a door's.
+    pub(super) fn take_back(&mut self) {
+        if !self.http.has_news() {
+            return;
+        }
+        for taken in self.http.take() {
+            let socket = taken.stream.into_std().map(OwnedFd::from);
+            let inserted = socket.and_then(|s| self.connections.insert(s, Stage::Head(None)));
+            if let Ok(key) = inserted {
+                let due = self.connections.now + millis(self.settings.head_timeout);
+                self.connections.wheel.set(key.slot, due);
+                self.open_claimed(key, &mut Vec::from(taken.read), taken.head_len);
+                if self.connections.is_current(key) {
+                    self.list_ready(key);
+                }
+            }
+        }
+    }
+
+    /// Opens the door that has claimed the head at the start of `bytes`.
+    fn open_claimed(&mut self, key: MemberKey, bytes: &mut [u8], head_len: usize) {
+        let mut headers = [httparse::EMPTY_HEADER; front::HEADERS_MAX];
+        let head = bytes
+            .get(..head_len)
+            .map(|head| front::read_head(head, &mut headers));
+        let opened = match head {
+            Some(Ok(head)) => self.open(key, &head),
+            Some(Err(_)) | None => None,
+        };
+        match opened {
+            Some(opened) => self.admit(key, opened, bytes.get_mut(head_len..).unwrap_or_default()),
+            None => self.end(key),
+        }
+    }
+
+    /// Looks at the first bytes of a connection: those kept in `partial`, then `bytes`.
+    pub(super) fn head(
+        &mut self,
+        key: MemberKey,
+        partial: Option<Box<PartialHead>>,
+        bytes: &mut [u8],
+    ) {
+        let mut partial = partial.unwrap_or_default();
+        if partial.bytes.is_empty() {
+            if let Some(scan) = self.look_at_head(key, bytes, partial.scan) {
+                partial.bytes.extend_from_slice(bytes);
+                partial.scan = scan;
+                self.keep_head(key, partial);
+            }
+            return;
+        }
+        partial.bytes.extend_from_slice(bytes);
+        let mut whole = std::mem::take(&mut partial.bytes);
+        if let Some(scan) = self.look_at_head(key, &mut whole, partial.scan) {
+            partial.bytes = whole;
+            partial.scan = scan;
+            self.keep_head(key, partial);
+        }
+    }
+
+    fn keep_head(&mut self, key: MemberKey, partial: Box<PartialHead>) {
+        self.connections.cold[key.slot as usize].stage = Stage::Head(Some(partial));
+    }
+
+    /// Routes a head that is complete. Otherwise tells where to go on looking.
+    fn look_at_head(
+        &mut self,
+        key: MemberKey,
+        bytes: &mut [u8],
+        mut scan: front::HeadScan,
+    ) -> Option<front::HeadScan> {
+        let mut headers = [httparse::EMPTY_HEADER; front::HEADERS_MAX];
+        let (opened, used) = match front::classify(bytes, &mut scan, &mut headers) {
+            Classified::Incomplete => return Some(scan),
+            Classified::Http => (None, 0),
+            Classified::Door(head) => (self.open(key, &head), head.used),
+        };
+        match opened {
+            Some(opened) => self.admit(key, opened, bytes.get_mut(used..).unwrap_or_default()),
+            None => self.hand_over(key, bytes),
+        }
+        None
+    }
+
+    fn open(&mut self, key: MemberKey, head: &Head<'_, '_>) -> Option<Opened> {
+        self.reply.clear();
+        let mut turn = Turn {
+            key,
+            hub: &mut self.hub,
+            effects: &mut self.effects,
+            reply: &mut self.reply,
+            tools: &mut self.tools,
+        };
+        door::open(head, &self.settings.policy, &mut turn)
+    }
+
+    /// Sends a door's answer, and lets its session have the bytes behind the head.
+    fn admit(&mut self, key: MemberKey, opened: Opened, rest: &mut [u8]) {
+        let Opened::Session { session, form } = opened else {
+            self.send_reply(key);
+            return self.linger(key);
+        };
+        let hot = &mut self.connections.hot[key.slot as usize];
+        match form {
+            Some(form) => hot.form = form,
+            None => hot.flags |= OWN_FORM,
+        }
+        self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
+        let due = self.connections.now + millis(self.settings.ping_interval);
+        self.connections.wheel.set(key.slot, due);
+        self.send_reply(key);
+        self.perform();
+        if !rest.is_empty() {
+            self.call(key, |session, turn| session.receive(rest, turn));
+        }
+    }
+
+    fn send_reply(&mut self, key: MemberKey) {
+        let reply = std::mem::take(&mut self.reply);
+        self.connections.send(key, &reply);
+        self.reply = reply;
+    }
+
+    /// Hands a connection over to the HTTP path.
+    fn hand_over(&mut self, key: MemberKey, bytes: &[u8]) {
+        let Some(socket) = self.connections.remove(key) else {
+            return;
+        };
+        let read = Bytes::copy_from_slice(bytes);
+        let result = self.connections.poll.forget(socket.as_fd());
+        if let Err(error) = result.and_then(|()| self.http.serve(socket, read)) {
+            tracing::warn!(%error, "cannot hand a socket over");
+        }
+    }
+
+    /// The socket has room again.
+    pub(super) fn writable(&mut self, key: MemberKey) {
+        if !self.connections.drain(key) {
+            return;
+        }
+        if matches!(
+            self.connections.cold[key.slot as usize].stage,
+            Stage::Linger
+        ) {
+            self.connections.shut(key);
+        }
+    }
+
+    /// The peer has ended its side, or the connection broke.
+    pub(super) fn end(&mut self, key: MemberKey) {
+        self.hub.disconnect(key, &mut self.effects);
+        drop(self.connections.remove(key));
+        self.perform();
+    }
+
+    /// Our goodbye is said: the member is gone, the bytes on their way are given time.
+    pub(super) fn linger(&mut self, key: MemberKey) {
+        self.hub.disconnect(key, &mut self.effects);
+        let index = key.slot as usize;
+        self.connections.cold[index].stage = Stage::Linger;
+        self.connections.hot[index].flags |= CLOSING;
+        let due = self.connections.now + self.connections.limits.close_ms;
+        self.connections.wheel.set(key.slot, due);
+        if self.connections.hot[index].flags & BACKLOG == 0 {
+            self.connections.shut(key);
+        }
+    }
+
+    /// Both sides have said goodbye.
+    pub(super) fn finish(&mut self, key: MemberKey) {
+        if self.connections.hot[key.slot as usize].flags & BACKLOG == 0 {
+            self.end(key);
+        } else {
+            self.linger(key);
+        }
+    }
+
+    /// Closes the connections whose end was found while others were served.
+    pub(super) fn reap(&mut self) {
+        while let Some(key) = self.connections.largest_backlog() {
+            self.connections.doom(key, CloseReason::SlowConsumer);
+            self.close_doomed();
+        }
+        self.close_doomed();
+    }
+
+    fn close_doomed(&mut self) {
+        while let Some((key, reason)) = self.connections.doomed.pop() {
+            if self.connections.is_current(key) {
+                self.close(key, reason);
+            }
+        }
+    }
+
+    /// Ends a connection from our side.
+    fn close(&mut self, key: MemberKey, reason: CloseReason) {
+        if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
+            return self.end(key);
+        }
+        let Stage::Open(Some(session)) = &self.connections.cold[key.slot as usize].stage else {
+            return self.end(key);
+        };
+        if reason == CloseReason::SlowConsumer {
+            // The session is out of the slab while the backlog is walked with its help.
+            let Stage::Open(session) = std::mem::replace(
+                &mut self.connections.cold[key.slot as usize].stage,
+                Stage::Open(None),
+            ) else {
+                return;
+            };
+            if let Some(session) = &session {
+                self.connections
+                    .discard_backlog(key, |frames, sent| session.boundary(frames, sent));
+            }
+            self.connections.cold[key.slot as usize].stage = Stage::Open(session);
+        } else {
+            let _ = session;
+        }
+        self.call(key, |session, turn| {
+            session.close(reason, turn);
+            Then::Linger
+        });
+    }
+
+    /// Looks at the connections whose deadline has come.
+    pub(super) fn expire(&mut self) {
+        let mut expired = std::mem::take(&mut self.expired);
+        self.connections
+            .wheel
+            .advance(self.connections.now, &mut expired);
+        for slot in expired.drain(..) {
+            let key = self.connections.key(slot);
+            match &self.connections.cold[slot as usize].stage {
+                Stage::Free => {}
+                Stage::Head(_) => {
+                    self.connections.send(key, &Refusal::TIMEOUT.to_response());
+                    self.linger(key);
+                }
+                Stage::Linger => self.end(key),
+                Stage::Open(_) => self.check_on(key),
+            }
+        }
+        self.expired = expired;
+    }
+
+    /// Whether a member still reads and answers; sets its next deadline.
+    fn check_on(&mut self, key: MemberKey) {
+        let now = self.connections.now;
+        let interval = millis(self.settings.ping_interval);
+        let silence = interval + millis(self.settings.ping_timeout);
+        let cold = &self.connections.cold[key.slot as usize];
+        let flags = self.connections.hot[key.slot as usize].flags;
+        let heard = cold.heard;
+        let stall = cold
+            .outbox
+            .as_ref()
+            .map(|o| o.progress + self.connections.limits.stall_ms);
+        if stall.is_some_and(|stall| stall <= now) {
+            return self.connections.doom(key, CloseReason::SlowConsumer);
+        }
+        let mut due = heard + interval;
+        if flags & PINGED != 0 {
+            due = heard + silence;
+            if due <= now && (flags & PAUSED != 0 || now < self.lenient_until) {
+                due = now + LATER_MS;
+            } else if due <= now {
+                return self.connections.doom(key, CloseReason::Silent);
+            }
+        } else if due <= now {
+            self.connections.hot[key.slot as usize].flags |= PINGED;
+            due = heard.max(now - interval) + silence;
+            self.connections.cold[key.slot as usize].heard = now - interval;
+            self.call(key, |session, turn| {
+                session.ping(turn);
+                Then::Continue
+            });
+            if !self.connections.is_current(key) {
+                return;
+            }
+        }
+        let due = stall.map_or(due, |stall| stall.min(due));
+        self.connections.wheel.set(key.slot, due);
+    }
+
+    /// Tells every member goodbye.
+    pub(super) fn stop(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(Instant::now() + STOP_TIME);
+        self.acceptor = None;
+        self.http.stop();
+        for slot in 0..self.connections.hot.len() {
+            let Ok(slot) = u32::try_from(slot) else { break };
+            let key = self.connections.key(slot);
+            match &self.connections.cold[slot as usize].stage {
+                Stage::Head(_) => self.end(key),
+                Stage::Open(_) => self.close(key, CloseReason::ShuttingDown),
+                Stage::Free | Stage::Linger => {}
+            }
+        }
+    }
+
+    /// Whether the shard was told to stop and has nothing left, or no time.
+    pub(super) fn is_done(&self) -> bool {
+        self.stopping.is_some_and(|deadline| {
+            Instant::now() >= deadline || (self.connections.len() == 0 && self.http.len() == 0)
+        })
+    }
+}
+
+/// A duration of the configuration in milliseconds of the shard's clock.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX / 4)
+        .min(u64::MAX / 4)
+}

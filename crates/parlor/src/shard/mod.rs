@@ -1,0 +1,217 @@
+//! A shard: one core's connections, in one thread, without a lock.
+//!
+//! A turn reads what is ready, lets the sessions talk to the hub, performs the hub's effects,
+//! posts words to other shards, and at its end flushes each room's batch with one `send` a member.
+
+mod accept;
+mod batch;
+mod connections;
+mod flush;
+mod handoff;
+mod life;
+mod mailbox;
+mod outbox;
+mod poll;
+mod turn;
+mod wheel;
+
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parlor_hub::{Effects, Hub, MemberKey, RoomKey, ShardId};
+
+use self::{
+    accept::Acceptor,
+    batch::{Batch, Buffers},
+    connections::Connections,
+    handoff::HttpSide,
+    mailbox::{Mail, Mailboxes},
+    poll::PollSet,
+};
+use crate::door::Tools;
+
+pub(crate) use self::{
+    connections::SendLimits,
+    life::millis,
+    mailbox::{Mail as Letter, Mailbox},
+};
+
+/// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.
+const READ_BYTES: usize = 64 * 1024;
+/// While so many payload bytes wait to be flushed, no mail is taken in; the shards that post it
+/// stop reading in turn.
+const UNFLUSHED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a shard is told at its start.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) send: SendLimits,
+    pub(crate) head_timeout: Duration,
+    pub(crate) ping_interval: Duration,
+    pub(crate) ping_timeout: Duration,
+    /// Connections of the whole server.
+    pub(crate) connections_max: usize,
+    pub(crate) http_limits: crate::http::Limits,
+    pub(crate) policy: crate::policy::Policy,
+    pub(crate) router: axum::Router,
+    pub(crate) hub_limits: parlor_hub::Limits,
+    /// Keys the choice of a room's home; the same in all shards.
+    pub(crate) seeds: parlor_hub::Seeds,
+    pub(crate) door: crate::door::Settings,
+}
+
+/// One core's connections and rooms.
+pub(crate) struct Shard {
+    id: ShardId,
+    settings: Arc<Settings>,
+    start: Instant,
+    connections: Connections,
+    hub: Hub,
+    effects: Effects,
+    tools: Tools,
+    /// By index of the room's key.
+    batches: Vec<Batch>,
+    unflushed: VecDeque<RoomKey>,
+    buffers: Buffers,
+    /// Connections to be read in this turn.
+    ready: Vec<MemberKey>,
+    read_buffer: Vec<u8>,
+    reply: Vec<u8>,
+    expired: Vec<u32>,
+    mailboxes: Mailboxes,
+    mail: Vec<Mail>,
+    outgoing: Vec<Outgoing>,
+    acceptor: Option<Acceptor>,
+    http: HttpSide,
+    stopping: Option<Instant>,
+    /// Until then nobody is cut for being silent: a long turn of ours is not the peer's silence.
+    lenient_until: u64,
+}
+
+/// Words on their way to one other shard, posted once a turn.
+#[derive(Debug, Default)]
+struct Outgoing {
+    mail: Vec<Mail>,
+    bytes: usize,
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A poll set with its mailbox: what a shard makes before it knows the others.
+#[derive(Debug)]
+pub(crate) struct Cradle {
+    poll: PollSet,
+}
+
+impl Cradle {
+    /// The poll set and the mailbox that wakes it. Must be called inside the shard's runtime.
+    pub(crate) fn new() -> io::Result<(Self, Arc<Mailbox>)> {
+        let poll = PollSet::new()?;
+        let waker = mio::Waker::new(poll.registry(), turn::WAKER)?;
+        Ok((Self { poll }, Arc::new(Mailbox::new(waker))))
+    }
+}
+
+impl Shard {
+    /// A shard that begins to serve with its first turn.
+    pub(crate) fn new(
+        id: ShardId,
+        cradle: Cradle,
+        mailboxes: Mailboxes,
+        settings: Arc<Settings>,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> io::Result<Self> {
+        let acceptor = match listeners.is_empty() {
+            true => None,
+            false => Some(Acceptor::new(listeners, &cradle.poll)?),
+        };
+        let shards = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
+        Ok(Self {
+            id,
+            start: Instant::now(),
+            connections: Connections::new(cradle.poll, settings.send),
+            hub: Hub::new(id, shards, settings.seeds, settings.hub_limits.clone()),
+            effects: Effects::new(),
+            tools: Tools::new(id, &settings.door)?,
+            batches: Vec::new(),
+            unflushed: VecDeque::new(),
+            buffers: Buffers::default(),
+            ready: Vec::new(),
+            read_buffer: vec![0; READ_BYTES],
+            reply: Vec::new(),
+            expired: Vec::new(),
+            outgoing: mailboxes.iter().map(|_| Outgoing::default()).collect(),
+            mailboxes,
+            mail: Vec::new(),
+            acceptor,
+            http: HttpSide::new(&settings),
+            stopping: None,
+            lenient_until: 0,
+            settings,
+        })
+    }
+
+    /// Serves until it is told to stop and every connection is gone, or the time for that is up.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        let mut events = PollSet::events();
+        let mut turns = 0_u32;
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        loop {
+            let more = self.turn(&mut events);
+            if self.is_done() {
+                return Ok(());
+            }
+            turns = turns.wrapping_add(1);
+            if self.http.is_busy() || turns.is_multiple_of(16) {
+                tokio::task::yield_now().await;
+            }
+            if more {
+                self.connections.poll.poll(&mut events)?;
+                continue;
+            }
+            self.connections.poll.poll(&mut events)?;
+            if !events.is_empty() || self.http.has_news() {
+                continue;
+            }
+            let wake_at = self.wake_at();
+            if sleep.deadline() != wake_at {
+                sleep.as_mut().reset(wake_at);
+            }
+            tokio::select! {
+                biased;
+                ready = self.connections.poll.wait(&mut events) => ready?,
+                () = self.http.news() => events.clear(),
+                () = &mut sleep => events.clear(),
+            }
+        }
+    }
+
+    /// When the next deadline is looked at.
+    fn wake_at(&self) -> tokio::time::Instant {
+        const LONGEST: Duration = Duration::from_secs(3600);
+        let stop = self
+            .connections
+            .wheel
+            .next_stop()
+            .map(Duration::from_millis);
+        let mut wake = stop.map_or_else(|| Instant::now() + LONGEST, |stop| self.start + stop);
+        if let Some(deadline) = self.stopping {
+            wake = wake.min(deadline);
+        }
+        if self.acceptor.as_ref().is_some_and(Acceptor::is_exhausted) {
+            wake = wake.min(Instant::now() + accept::RETRY);
+        }
+        wake.into()
+    }
+}

@@ -1,0 +1,322 @@
+//! One pass of the shard's loop.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use mio::{Events, Token};
+use parlor_hub::{Effect, MemberKey};
+
+use super::{
+    Mail, READ_BYTES, Shard,
+    batch::Entry,
+    connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
+    poll::PollSet,
+};
+use crate::door::{CloseReason, Session, Then, Turn};
+
+/// The token of the mailbox's waker.
+pub(super) const WAKER: Token = Token(usize::MAX);
+
+/// A turn that takes longer counts as a stall of ours: nobody is called silent for it.
+const STALL_MS: u64 = 100;
+/// A reply buffer above this is given back.
+const KEEP_BYTES: usize = 64 * 1024;
+
+impl Shard {
+    /// Does what is ready now. True where more could be done at once.
+    pub(super) fn turn(&mut self, events: &mut Events) -> bool {
+        let began = self.look_at_clock();
+        let filled = PollSet::filled(events);
+        self.take_events(events);
+        self.take_mail();
+        self.take_back();
+        self.accept();
+        self.read_ready();
+        if !filled {
+            self.expire();
+        }
+        self.post();
+        let unflushed = self.flush();
+        self.reap();
+        let taken = self.look_at_clock() - began;
+        if taken > STALL_MS {
+            self.lenient_until = self.connections.now + taken;
+        }
+        let count = self.connections.len() + self.http.len();
+        self.mailboxes[usize::from(self.id.0)].tell_connections(count);
+        let accepting = self
+            .acceptor
+            .as_ref()
+            .is_some_and(super::accept::Acceptor::is_ready);
+        filled || unflushed || accepting || !self.ready.is_empty()
+    }
+
+    fn look_at_clock(&mut self) -> u64 {
+        let elapsed = Instant::now().duration_since(self.start).as_millis();
+        self.connections.now = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.connections.now
+    }
+
+    fn take_events(&mut self, events: &mut Events) {
+        for event in &*events {
+            if event.token() == WAKER {
+                continue;
+            }
+            if let Some(acceptor) = &mut self.acceptor
+                && acceptor.notice(event.token())
+            {
+                continue;
+            }
+            let key = connections::key_of(event.token());
+            if !self.connections.is_current(key) {
+                continue;
+            }
+            if event.is_read_closed() || event.is_error() {
+                self.connections.hot[key.slot as usize].flags |= READ_CLOSED;
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.list_ready(key);
+            }
+            if event.is_writable() {
+                self.writable(key);
+            }
+        }
+        events.clear();
+    }
+
+    /// Notes that a connection is to be read.
+    pub(super) fn list_ready(&mut self, key: MemberKey) {
+        let hot = &mut self.connections.hot[key.slot as usize];
+        if hot.flags & READY == 0 {
+            hot.flags |= READY;
+            self.ready.push(key);
+        }
+    }
+
+    /// Reads from every connection that is ready, once.
+    fn read_ready(&mut self) {
+        if self.ready.is_empty() || self.is_congested() {
+            return;
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        for key in ready.drain(..) {
+            if self.connections.is_current(key) {
+                self.read(key);
+            }
+        }
+        // Those that have more to read were listed meanwhile.
+        if self.ready.is_empty() {
+            self.ready = ready;
+        }
+    }
+
+    /// Whether another shard has not caught up with what was read here.
+    fn is_congested(&self) -> bool {
+        self.mailboxes.iter().any(|mailbox| mailbox.is_congested())
+    }
+
+    fn read(&mut self, key: MemberKey) {
+        let hot = &mut self.connections.hot[key.slot as usize];
+        hot.flags &= !READY;
+        if hot.flags & PAUSED != 0 {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        match self.connections.read(key, &mut buffer) {
+            Read::Bytes(count) => {
+                self.connections.cold[key.slot as usize].heard = self.connections.now;
+                self.connections.hot[key.slot as usize].flags &= !PINGED;
+                self.received(key, &mut buffer[..count]);
+                let more = count == READ_BYTES;
+                if self.connections.is_current(key) {
+                    let hot = &self.connections.hot[key.slot as usize];
+                    if more || hot.flags & READ_CLOSED != 0 {
+                        self.list_ready(key);
+                    }
+                }
+            }
+            Read::Empty => {}
+            Read::End => self.end(key),
+        }
+        self.read_buffer = buffer;
+    }
+
+    fn received(&mut self, key: MemberKey, bytes: &mut [u8]) {
+        match &mut self.connections.cold[key.slot as usize].stage {
+            Stage::Open(_) => {
+                self.call(key, |session, turn| session.receive(bytes, turn));
+            }
+            Stage::Head(partial) => {
+                let partial = partial.take();
+                self.head(key, partial, bytes);
+            }
+            // Whatever a peer says after our goodbye is read away, within a deadline.
+            Stage::Linger | Stage::Free => {}
+        }
+    }
+
+    /// Calls a session, sends its reply, and performs what it caused in the hub. A panic ends this
+    /// connection and no other.
+    pub(super) fn call(
+        &mut self,
+        key: MemberKey,
+        body: impl FnOnce(&mut dyn Session, &mut Turn<'_>) -> Then,
+    ) {
+        let Stage::Open(place) = &mut self.connections.cold[key.slot as usize].stage else {
+            return;
+        };
+        let Some(mut session) = place.take() else {
+            return;
+        };
+        let mut reply = std::mem::take(&mut self.reply);
+        reply.clear();
+        let mut turn = Turn {
+            key,
+            hub: &mut self.hub,
+            effects: &mut self.effects,
+            reply: &mut reply,
+            tools: &mut self.tools,
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
+        self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
+        self.connections.send(key, &reply);
+        if reply.capacity() > KEEP_BYTES {
+            reply = Vec::new();
+        }
+        self.reply = reply;
+        match result {
+            Ok(Then::Continue) => {}
+            Ok(Then::Linger) => self.linger(key),
+            Ok(Then::End) => self.finish(key),
+            Err(_) => self.connections.doom(key, CloseReason::Fault),
+        }
+        self.perform();
+    }
+
+    /// Performs the hub's effects until there are none.
+    pub(super) fn perform(&mut self) {
+        while !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain() {
+                self.perform_one(effect);
+            }
+            if self.effects.is_empty() {
+                self.effects = effects;
+            }
+        }
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Deliver {
+                room,
+                message,
+                except,
+            } => {
+                let publisher = self.local_publisher(&message);
+                self.append(room, Entry { message, except }, publisher);
+            }
+            Effect::DeliverTo { member, message } => self.deliver_to(member, &message),
+            Effect::Joined(joined) => {
+                let batch = self.batch(joined.room);
+                if !batch.entries.is_empty() {
+                    batch.late.push((joined.member, batch.entries.len()));
+                }
+                if self.connections.is_current(joined.member) {
+                    self.call(joined.member, |session, turn| session.joined(&joined, turn));
+                }
+            }
+            Effect::Left { member, room, .. } => {
+                if self.connections.is_current(member) {
+                    self.deliver_rest(room, member);
+                }
+            }
+            Effect::Freed { room } => self.forget_room(room),
+            Effect::Send { to, word } => {
+                let outgoing = &mut self.outgoing[usize::from(to.0)];
+                outgoing.bytes += word.cost();
+                outgoing.mail.push(Mail::Word(self.id, word));
+            }
+            Effect::Refused {
+                member: Some(member),
+                request,
+                reason,
+                ..
+            } => {
+                if self.connections.is_current(member) {
+                    self.call(member, |session, turn| {
+                        session.refused(request, reason, turn)
+                    });
+                }
+            }
+            Effect::Refused { member: None, .. }
+            | Effect::Published { .. }
+            | Effect::Notice { .. }
+            | Effect::Listed { .. } => {}
+        }
+    }
+
+    /// The connection here that published a message, if it is one of ours.
+    fn local_publisher(&self, message: &parlor_hub::Message) -> Option<MemberKey> {
+        let id = message.from.as_ref()?.id;
+        (id.shard() == self.id && (id.slot() as usize) < self.connections.hot.len())
+            .then(|| self.connections.key(id.slot()))
+    }
+
+    fn deliver_to(&mut self, member: MemberKey, message: &Arc<parlor_hub::Message>) {
+        if self.connections.is_current(member) {
+            self.call(member, |session, turn| {
+                session.deliver(&mut std::iter::once(&**message), turn.tools, turn.reply);
+                Then::Continue
+            });
+        }
+    }
+
+    fn forget_room(&mut self, room: parlor_hub::RoomKey) {
+        if let Some(batch) = self.batches.get_mut(room.index()) {
+            batch.entries.clear();
+            batch.late.clear();
+            batch.bytes = 0;
+            batch.flush = None;
+        }
+    }
+
+    fn take_mail(&mut self) {
+        let waiting: usize = self
+            .unflushed
+            .iter()
+            .map(|room| self.batches[room.index()].bytes)
+            .sum();
+        if waiting > super::UNFLUSHED_BYTES_MAX {
+            return;
+        }
+        let mut mail = std::mem::take(&mut self.mail);
+        self.mailboxes[usize::from(self.id.0)].take(&mut mail);
+        for letter in mail.drain(..) {
+            match letter {
+                Mail::Word(from, word) => {
+                    self.hub.receive(from, word, &mut self.effects);
+                    self.perform();
+                }
+                Mail::Socket(socket) => self.welcome(socket),
+                Mail::Stop => self.stop(),
+            }
+        }
+        self.mail = mail;
+    }
+
+    /// Posts this turn's words, one wake-up for each shard.
+    fn post(&mut self) {
+        for (outgoing, mailbox) in self.outgoing.iter_mut().zip(self.mailboxes.iter()) {
+            if !outgoing.mail.is_empty() {
+                let bytes = std::mem::take(&mut outgoing.bytes);
+                if let Err(error) = mailbox.post(&mut outgoing.mail, bytes) {
+                    tracing::error!(%error, "cannot wake a shard");
+                }
+            }
+        }
+    }
+}
