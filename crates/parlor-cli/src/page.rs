@@ -31,15 +31,102 @@ impl File {
     }
 }
 
-const HTML: &str = "text/html; charset=utf-8";
-
 /// Nothing from elsewhere, nothing inline, no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-static FILES: &[File] = &[File {
-    path: "/",
-    kind: HTML,
-    text: include_str!("../pages/demo/index.html"),
-}];
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+macro_rules! file {
+    ($name:literal, $kind:expr) => {
+        File {
+            path: concat!("/_parlor/", $name),
+            kind: $kind,
+            text: include_str!(concat!("../pages/demo/", $name)),
+        }
+    };
+}
+
+static FILES: &[File] = &[
+    File {
+        path: "/",
+        kind: HTML,
+        text: include_str!("../pages/demo/index.html"),
+    },
+    file!("style.css", CSS),
+    file!("icon.svg", SVG),
+    file!("demo.js", SCRIPT),
+    file!("pane.js", SCRIPT),
+    file!("connection.js", SCRIPT),
+    file!("snippets.js", SCRIPT),
+    file!("measure.js", SCRIPT),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands between the two texts, at each place where they occur in this order.
+    fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
+        let rests = text.split(before).skip(1);
+        rests
+            .filter_map(|rest| rest.split_once(after))
+            .map(|(inside, _)| inside)
+            .collect()
+    }
+
+    fn is_served(path: &str) -> bool {
+        FILES.iter().any(|file| file.path == path)
+    }
+
+    #[test]
+    fn every_file_that_the_page_names_is_served() {
+        let page = FILES[0].text;
+        let named = [
+            between(page, "src=\"", "\""),
+            between(page, "<link rel=\"", ">"),
+        ]
+        .concat();
+        let mut count = 0;
+        for name in named
+            .iter()
+            .map(|name| name.rsplit("href=\"").next().unwrap_or(name))
+        {
+            let name = name.split('"').next().unwrap_or(name);
+            assert!(is_served(&format!("/{name}")), "{name}");
+            count += 1;
+        }
+        assert!(count >= 4);
+        for file in FILES.iter().filter(|file| file.kind == SCRIPT) {
+            for name in between(file.text, "from './", "'") {
+                assert!(
+                    is_served(&format!("/_parlor/{name}")),
+                    "{name} in {}",
+                    file.path
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere_or_read_as_markup() {
+        for file in FILES {
+            for part in [
+                "https://",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "eval(",
+            ] {
+                assert!(!file.text.contains(part), "{part} in {}", file.path);
+            }
+            let svg_name = "http://www.w3.org/2000/svg";
+            let text = file.text.replace(svg_name, "");
+            assert!(!text.contains("http://"), "{}", file.path);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+// Round trips through the echo door, one at a time.
+
+const TRIPS = 50;
+const TIMEOUT_MS = 10_000;
+
+/** Resolves to {median, worst} in milliseconds. */
+export function measure(url) {
+  return new Promise((resolve, reject) => {
+    const times = [];
+    let sentAt = 0;
+    const socket = new WebSocket(url);
+    const timer = setTimeout(() => socket.close(), TIMEOUT_MS);
+    const send = () => {
+      sentAt = performance.now();
+      socket.send(`trip ${times.length}`);
+    };
+    socket.onopen = send;
+    socket.onmessage = () => {
+      times.push(performance.now() - sentAt);
+      if (times.length < TRIPS) send();
+      else socket.close(1000);
+    };
+    socket.onclose = () => {
+      clearTimeout(timer);
+      if (times.length < TRIPS) {
+        reject(new Error(`${times.length} of ${TRIPS} came back`));
+        return;
+      }
+      times.sort((a, b) => a - b);
+      resolve({ median: times[TRIPS / 2], worst: times[TRIPS - 1] });
+    };
+  });
+}
