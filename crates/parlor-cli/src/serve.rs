@@ -2,13 +2,12 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::ArgMatches;
-use parlor::Config;
 use parlor::config::{self, ByteSize};
+use parlor::{Config, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::log::Format;
@@ -20,46 +19,42 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let Options { config, log } = Options::gather(matches, std::env::vars_os())?;
     log.start();
     let descriptors = config::raise_descriptor_limit();
-    if let Some(dir) = &config.static_dir {
-        check_directory(dir)?;
-    }
+    let builder = Server::builder()
+        .config(config.clone())
+        .routes(page::routes());
+    let server = builder.build().map_err(|error| anyhow!("{error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.context("cannot start the runtime")?;
     // Signals first: from the first line on, whoever reads it may stop us.
     let entered = runtime.enter();
-    let stop = Stop::new().context("cannot wait for signals")?;
+    let signals = Signals::new().context("cannot wait for signals")?;
+    let again = Signals::new().context("cannot wait for signals")?;
     let listeners = config.bind().map_err(|error| anyhow!("{error}"))?;
     announce(log.format, &start_lines(&config, &listeners, descriptors)?);
     drop(entered);
-    Ok(runtime.block_on(serve(listeners, stop)))
-}
-
-async fn serve(listeners: Vec<TcpListener>, stop: Stop) -> ExitCode {
-    let mut tasks = Vec::new();
-    for listener in listeners {
-        let ready = listener
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::TcpListener::from_std(listener));
-        let Ok(listener) = ready else {
-            return ExitCode::from(terminal::FAILED);
-        };
-        tasks.push(tokio::spawn(async move {
-            axum::serve(listener, page::routes()).await
-        }));
-    }
-    stop.wait().await;
-    ExitCode::SUCCESS
+    Ok(runtime.block_on(async {
+        tokio::select! {
+            ended = server.run(listeners, stop(signals)) => match ended {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!(%error, "the server failed");
+                    ExitCode::from(terminal::FAILED)
+                }
+            },
+            () = stop_now(again) => ExitCode::from(terminal::FAILED),
+        }
+    }))
 }
 
 /// The signals that ask the process to end.
-struct Stop {
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -67,19 +62,25 @@ impl Stop {
         })
     }
 
-    async fn wait(mut self) {
+    /// Waits for one and gives its name.
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("stopping on SIGTERM"),
-            _ = self.interrupt.recv() => tracing::info!("stopping on Ctrl-C"),
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "Ctrl-C",
         }
     }
 }
 
-fn check_directory(dir: &Path) -> anyhow::Result<()> {
-    let listing = std::fs::read_dir(dir);
-    listing
-        .map(drop)
-        .with_context(|| format!("cannot serve the files of {}", dir.display()))
+async fn stop(mut signals: Signals) {
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping");
+}
+
+/// The second signal: whoever sends it has waited long enough.
+async fn stop_now(mut signals: Signals) {
+    signals.next().await;
+    let signal = signals.next().await;
+    tracing::warn!(signal, "stopping at once");
 }
 
 /// What a person who started the server wants to know, one fact a line.

