@@ -1,0 +1,88 @@
+// The page at `/`: two of them talk to each other, with nothing loaded from elsewhere.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startServer } from '../server.mjs';
+import { openBrowser, openPage, screenshots } from './browser.mjs';
+
+let server;
+let browser;
+before(async () => {
+  server = await startServer();
+  browser = await openBrowser({ viewport: { width: 1280, height: 900 } });
+});
+after(async () => {
+  await browser?.close();
+  assert.equal(await server?.stop(), 0, server?.output());
+});
+
+/** Opens the demo and waits until both of its panes are connected. */
+async function demo(path = '/') {
+  const opened = await openPage(browser.context, server.http + path);
+  for (const pane of ['#ann', '#bo']) {
+    await opened.page.locator(`${pane} .state[data-state=connected]`).waitFor();
+  }
+  return opened;
+}
+
+async function say(page, pane, text) {
+  await page.fill(`${pane} input[name=text]`, text);
+  await page.press(`${pane} input[name=text]`, 'Enter');
+}
+
+const heard = (page, pane, text) =>
+  page.locator(`${pane} .log li.heard`, { hasText: text }).waitFor();
+
+test('the two panes of one page talk at once', async () => {
+  const { page, errors } = await demo();
+  await page.click('#ann .composer button');
+  await heard(page, '#bo', 'Hello, Bo!');
+  await say(page, '#bo', 'Hello, Ann!');
+  await heard(page, '#ann', 'Hello, Ann!');
+  await page.screenshot({ path: `${screenshots}demo.png`, fullPage: true });
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('two pages talk to each other', async () => {
+  const first = await demo();
+  const second = await demo();
+  await say(first.page, '#ann', 'from the first page');
+  await heard(second.page, '#ann', 'from the first page');
+  await heard(second.page, '#bo', 'from the first page');
+  await say(second.page, '#bo', '<b>from the second page</b>');
+  await heard(first.page, '#ann', '<b>from the second page</b>');
+  assert.deepEqual([...first.errors, ...second.errors], []);
+  await Promise.all([first.page.close(), second.page.close()]);
+});
+
+test('another room is another conversation', async () => {
+  const lobby = await demo();
+  const tea = await demo('/#room=tea');
+  await say(tea.page, '#ann', 'only in tea');
+  await heard(tea.page, '#bo', 'only in tea');
+  await say(lobby.page, '#ann', 'only in the lobby');
+  await heard(lobby.page, '#bo', 'only in the lobby');
+  assert.equal(await lobby.page.getByText('only in tea').count(), 0);
+  assert.equal(await tea.page.getByText('only in the lobby').count(), 0);
+  await Promise.all([lobby.page.close(), tea.page.close()]);
+});
+
+test('the page asks nobody but its server', async () => {
+  const { page, requests } = await demo();
+  const foreign = requests.filter((url) => !url.startsWith(server.http) && !url.startsWith('data:'));
+  assert.deepEqual(foreign, []);
+  await page.close();
+});
+
+test('the page is readable on a phone', async () => {
+  const { page } = await demo();
+  await page.setViewportSize({ width: 360, height: 740 });
+  const { wide, view } = await page.evaluate(() => ({
+    wide: document.documentElement.scrollWidth,
+    view: window.innerWidth,
+  }));
+  assert.ok(wide <= view, `${wide} px of content in ${view} px`);
+  await page.screenshot({ path: `${screenshots}demo-phone.png`, fullPage: true });
+  await page.close();
+});
