@@ -231,7 +231,8 @@ fn parse_refusal(error: httparse::Error, bytes: &[u8]) -> Refusal {
     }
 }
 
-/// True where the request line ends in `HTTP/` digit `.` digit: a version of HTTP, only not ours.
+/// True where the request line has three parts and the last is `HTTP/` digit `.` digit: a version
+/// of HTTP, only not ours.
 fn names_http_version(bytes: &[u8]) -> bool {
     let line = bytes
         .split(|&byte| byte == b'\n')
@@ -239,9 +240,11 @@ fn names_http_version(bytes: &[u8]) -> bool {
     let line = line
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut parts = line.split(|&byte| byte == b' ').skip(2);
+    let version = parts.next().unwrap_or_default();
+    let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit());
+    is_version && parts.next().is_none()
 }
 
 /// 414 where the request line alone breaks its limit, else 431.

@@ -2,12 +2,20 @@
 //!
 //! One connection is one future, run on the shard's own current-thread runtime. The gate stands
 //! between the socket and hyper: it reads each request head by the rules of [`crate::front`],
-//! keeps the deadlines and the limits, and lets only the bytes of one faultless message at a time
-//! through. A request that a door claims never reaches hyper: the connection is taken apart and
-//! handed back.
+//! follows each body, keeps the deadlines and the limits, and lets only the bytes of one faultless
+//! message at a time through. A request that a door claims never reaches hyper: the connection is
+//! taken apart and handed back.
 
+mod assets;
+mod body;
+mod connection;
+mod exchange;
+mod gate;
+mod routes;
+mod service;
+
+use std::fmt;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,25 +24,38 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(crate) use self::assets::Assets;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "the server that uses it comes next")
+)]
+pub(crate) use self::connection::serve;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "the server that uses it comes next")
+)]
+pub(crate) use self::routes::{Routes, router};
 use crate::front::Head;
 use crate::policy::Policy;
 
 /// The bounds of an HTTP connection. What is over one of them gets the status named, and the
-/// connection is closed.
+/// connection is closed. Those of the head are [`crate::front::HEAD_BYTES_MAX`] and its neighbours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// From the first byte of a head to its end, and from the accept to the first byte: 10 s.
-    /// Then 408.
+    /// Then 408, or just closed where no byte came.
     pub(crate) head_timeout: Duration,
-    /// From the end of the head to the end of the body: 30 s. Then 408.
+    /// From the end of the head to the end of the body: 30 s. Then 408. Time in which the handler
+    /// does not read counts only once it reads again and finds nothing there.
     pub(crate) body_timeout: Duration,
     /// Between two requests: 75 s. Then closed.
     pub(crate) idle_timeout: Duration,
     /// How long a client may take no byte of a response: 30 s. Then cut.
     pub(crate) write_timeout: Duration,
-    /// How long a closed connection is still read, so that the client sees the last answer: 2 s.
+    /// How long a connection closed by us is still read, so that the client sees the last answer
+    /// and not a reset: 2 s.
     pub(crate) linger_timeout: Duration,
-    /// The largest request body, in bytes: 1 MiB. Then 413.
+    /// The largest request body, in bytes, without chunk framing: 1 MiB. Then 413.
     pub(crate) body_bytes_max: u64,
 }
 
@@ -62,8 +83,18 @@ pub(crate) struct Context {
     pub(crate) claims: Box<dyn Fn(&Head<'_, '_>) -> bool>,
     /// The routes.
     pub(crate) router: Router,
-    /// True once the server stops: idle connections close, running requests finish.
+    /// True once the server stops: idle connections close, running requests finish. A dropped
+    /// sender means the same.
     pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("limits", &self.limits)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A socket that belongs to the HTTP path.
@@ -73,7 +104,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
     /// Every byte read from it so far.
     pub(crate) read: Bytes,
-    /// When it was accepted, or when the first of those bytes came.
+    /// When it was accepted, or when the first of those bytes came: the deadline of the first head
+    /// counts from here.
     pub(crate) since: Instant,
     /// The other end.
     pub(crate) peer: SocketAddr,
@@ -95,16 +127,13 @@ pub(crate) struct Taken {
     /// The socket.
     pub(crate) stream: TcpStream,
     /// The bytes read and not used: they begin with the claimed head, which is complete and passes
-    /// [`crate::front::read_head`]; bytes behind it follow.
+    /// [`crate::front::read_head`]; whatever was read behind it follows.
     pub(crate) read: Bytes,
-    /// The length of that head.
+    /// The length of that head in bytes.
     pub(crate) head_len: usize,
     /// The other end.
     pub(crate) peer: SocketAddr,
 }
 
-/// Serves one connection until it closes or a door claims a request on it.
-pub(crate) async fn serve(accepted: Accepted, context: Rc<Context>) -> Outcome {
-    let _ = (accepted, context);
-    std::future::ready(Outcome::Done).await
-}
+#[cfg(test)]
+mod tests;
