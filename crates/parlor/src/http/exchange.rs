@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use hyper::body::{Frame, SizeHint};
 
 use crate::policy::Refusal;
 
@@ -113,7 +113,7 @@ impl Drop for TrackedBody {
     }
 }
 
-impl http_body::Body for TrackedBody {
+impl hyper::body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

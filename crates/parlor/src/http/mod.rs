@@ -25,15 +25,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use self::assets::Assets;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the server that uses it comes next")
-)]
 pub(crate) use self::connection::serve;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the server that uses it comes next")
-)]
 pub(crate) use self::routes::{Routes, router};
 use crate::front::Head;
 use crate::policy::Policy;

@@ -184,14 +184,14 @@ fn panic_now() -> String {
 /// A body that panics once hyper asks for it.
 struct PanickingBody;
 
-impl http_body::Body for PanickingBody {
+impl hyper::body::Body for PanickingBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
     fn poll_frame(
         self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
         panic!("a body with a fault")
     }
 }
