@@ -3,7 +3,11 @@
 use std::{
     fmt, io,
     net::TcpListener,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -34,7 +38,9 @@ const SHARDS_MAX: u16 = 1024;
 pub struct Server {
     config: Config,
     routes: axum::Router,
-    policy: Policy,
+    assets: Option<http::Assets>,
+    /// True once the server stops.
+    draining: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Server {
@@ -105,18 +111,19 @@ impl Builder {
     /// [`BuildError`] for a setting out of range, a malformed origin, or an unreadable directory.
     pub fn build(self) -> Result<Server, BuildError> {
         self.config.validate()?;
-        if let Some(path) = &self.config.static_dir {
-            std::fs::read_dir(path).map_err(|source| BuildError::StaticDir {
+        let assets = self.config.static_dir.as_ref().map(|path| {
+            http::Assets::open(path).map_err(|source| BuildError::StaticDir {
                 path: path.clone(),
                 source,
-            })?;
-        }
-        let policy = Policy::new(&self.config.origins, false)
+            })
+        });
+        Policy::new(&self.config.origins, false)
             .map_err(|error| BuildError::Origin(error.to_string()))?;
         Ok(Server {
+            assets: assets.transpose()?,
             config: self.config,
             routes: self.routes,
-            policy,
+            draining: Arc::default(),
         })
     }
 }
@@ -143,12 +150,14 @@ impl Server {
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
+        let draining = Arc::clone(&self.draining);
         let mut running = self.start(listeners).map_err(ServeError::Start)?;
         let mut result = Ok(());
         tokio::select! {
             () = shutdown => {}
             ended = running.first_end() => result = ended,
         }
+        draining.store(true, Ordering::Relaxed);
         for mailbox in &*running.mailboxes {
             // A shard that cannot be woken has ended, and says so below.
             let _ = mailbox.post(&mut vec![Letter::Stop], 0);
@@ -194,6 +203,13 @@ impl Server {
         let [placement, epochs] =
             [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|i| seed[at + i])));
         let policy = Policy::new(&config.origins, loopback_only).map_err(io::Error::other)?;
+        let http_limits = http_limits(config);
+        let routes = http::Routes {
+            doors: axum::Router::new(),
+            assets: self.assets.clone(),
+            pages: self.routes.clone(),
+            draining: Arc::clone(&self.draining),
+        };
         Ok(Settings {
             send: SendLimits {
                 outbox_bytes_max: config.outbox_bytes_max,
@@ -206,9 +222,9 @@ impl Server {
             ping_interval: config.ping_interval,
             ping_timeout: config.ping_timeout,
             connections_max: config.connection_limit(),
-            http_limits: http_limits(config),
+            http_limits,
+            router: http::router(routes, &policy, &http_limits),
             policy,
-            router: self.routes.clone(),
             hub_limits: hub_limits(config),
             seeds: parlor_hub::Seeds { placement, epochs },
             door: door_settings(config),

@@ -73,7 +73,6 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
             stream,
             read,
             head_len,
-            peer,
         }),
         End::Refused(refusal) if parts.read_buf.is_empty() => {
             tracing::debug!(%peer, status = refusal.status, reason = refusal.text, "request refused");

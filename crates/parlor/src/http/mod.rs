@@ -123,8 +123,6 @@ pub(crate) struct Taken {
     pub(crate) read: Bytes,
     /// The length of that head in bytes.
     pub(crate) head_len: usize,
-    /// The other end.
-    pub(crate) peer: SocketAddr,
 }
 
 #[cfg(test)]
