@@ -11,7 +11,7 @@ use crate::message::{Audience, Message, MessageId};
 use crate::presence::{Notice, Roster};
 use crate::refused::Refused;
 use crate::room::{Room, RoomKey};
-use crate::word::{Ask, Join, Leave, List, Publication, Refusal, Tell, Update, Verb};
+use crate::word::{Ask, Asked, Join, Leave, List, Publication, Refusal, Tell, Update, Verb};
 
 /// What only the home of a room knows.
 #[derive(Debug)]
@@ -453,12 +453,8 @@ impl Hub {
 
     /// A question for the roster has reached the home.
     pub(crate) fn sequence_list(&mut self, origin: ShardId, list: List, effects: &mut Effects) {
-        let List {
-            room,
-            member,
-            token,
-            after,
-        } = list;
+        let List { room, asked, after } = list;
+        let Asked { member, token } = asked;
         let key = self.rooms.find(&room);
         let known = key.and_then(|key| Some((key, self.rooms.get(key)?)));
         let known = known.filter(|(key, room)| self.is_in(room, *key, origin, member));
@@ -472,20 +468,14 @@ impl Hub {
         });
         match roster {
             Some((room, roster)) if origin == self.shard => {
-                effects.push(Effect::Listed {
-                    member,
-                    room,
-                    token,
-                    roster,
-                });
+                self.listed(room, asked, roster, effects);
             }
             Some((_, roster)) => {
                 effects.tell(
                     origin,
                     Tell::Listed {
                         room,
-                        member,
-                        token,
+                        asked,
                         roster,
                     },
                 );

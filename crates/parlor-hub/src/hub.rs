@@ -14,7 +14,7 @@ use crate::message::{Audience, Draft};
 use crate::presence::Notice;
 use crate::refused::Refused;
 use crate::room::{Keyed, Room, RoomKey, RoomName, RoomRef, Rooms};
-use crate::word::{Ask, Join, Leave, List, Publication, Update};
+use crate::word::{Ask, Asked, Join, Leave, List, Publication, Update};
 
 /// The rooms and members of one shard. See the [crate documentation](crate) for how the hubs of
 /// several shards make one.
@@ -295,16 +295,13 @@ impl Hub {
             return Err(Refused::NotJoined);
         }
         let Page { token, after } = page;
+        let asked = Asked { member: key, token };
         let list = List {
             room: room.clone(),
-            member: key,
-            token,
+            asked,
             after,
         };
-        let home = self
-            .rooms
-            .get(room_key)
-            .map_or(self.shard, |room| room.shard);
+        let home = self.await_answer(room_key);
         if home == self.shard {
             self.sequence_list(self.shard, list, effects);
         } else {

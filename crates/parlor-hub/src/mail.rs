@@ -3,8 +3,9 @@
 use crate::effect::{Effect, Effects, Joined, Request};
 use crate::hub::Hub;
 use crate::member::{MemberKey, ShardId, UNSEATED};
+use crate::presence::Roster;
 use crate::room::{RoomKey, RoomName};
-use crate::word::{Ask, Leave, Letter, Refusal, Tell, Verb, Word};
+use crate::word::{Ask, Asked, Leave, Letter, Refusal, Tell, Verb, Word};
 
 impl Hub {
     /// Takes a word from the mailbox of another shard. Words of one shard must come in the order
@@ -41,18 +42,11 @@ impl Hub {
             }
             Tell::Listed {
                 room,
-                member,
-                token,
+                asked,
                 roster,
             } => {
-                let asker = self.members.get(member);
-                if let Some(room) = self.rooms.find(&room).filter(|_| asker.is_some()) {
-                    effects.push(Effect::Listed {
-                        member,
-                        room,
-                        token,
-                        roster,
-                    });
+                if let Some(key) = self.rooms.find(&room) {
+                    self.listed(key, asked, roster, effects);
                 }
             }
             Tell::Refused(refusal) => self.refused(*refusal, effects),
@@ -96,10 +90,10 @@ impl Hub {
     /// A join was granted: the member, if it is still there, takes its seat.
     pub(crate) fn seat(&mut self, joined: Box<Joined>, effects: &mut Effects) {
         let (member, key) = (joined.member, joined.room);
+        self.answered(key);
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
-        room.pending = room.pending.saturating_sub(1);
         let held = self
             .members
             .get_mut(member)
@@ -122,9 +116,7 @@ impl Hub {
         token: Option<u64>,
         effects: &mut Effects,
     ) {
-        if let Some(room) = self.rooms.get_mut(key) {
-            room.pending = room.pending.saturating_sub(1);
-        }
+        self.answered(key);
         let Some(held) = self.members.get_mut(member) else {
             return;
         };
@@ -157,14 +149,12 @@ impl Hub {
             reason,
         } = refusal;
         let key = self.rooms.find(&room);
-        let held = member.map(|member| (member, self.members.get_mut(member)));
         if let Some(key) = key
-            && matches!(verb, Verb::Join | Verb::Leave)
+            && verb != Verb::Publish
         {
-            if let Some(room) = self.rooms.get_mut(key) {
-                room.pending = room.pending.saturating_sub(1);
-            }
-            if let Some((_, Some(held))) = held
+            self.answered(key);
+            if verb != Verb::List
+                && let Some(held) = member.and_then(|member| self.members.get_mut(member))
                 && let Some(membership) = held.membership_mut(key)
             {
                 membership.in_flight = membership.in_flight.saturating_sub(1);
@@ -191,6 +181,34 @@ impl Hub {
         }
         if let Some(key) = key {
             self.settle(key, effects);
+        }
+    }
+
+    /// A question was answered: the member, if it is still there, is told.
+    pub(crate) fn listed(
+        &mut self,
+        room: RoomKey,
+        asked: Asked,
+        roster: Box<Roster>,
+        effects: &mut Effects,
+    ) {
+        let Asked { member, token } = asked;
+        self.answered(room);
+        if self.members.get(member).is_some() {
+            effects.push(Effect::Listed {
+                member,
+                room,
+                token,
+                roster,
+            });
+        }
+        self.settle(room, effects);
+    }
+
+    /// One answer less to come.
+    fn answered(&mut self, key: RoomKey) {
+        if let Some(room) = self.rooms.get_mut(key) {
+            room.pending = room.pending.saturating_sub(1);
         }
     }
 

@@ -43,8 +43,7 @@ pub(crate) enum Tell {
     Left(Leave),
     Listed {
         room: RoomName,
-        member: MemberKey,
-        token: Option<u64>,
+        asked: Asked,
         roster: Box<Roster>,
     },
     Refused(Box<Refusal>),
@@ -87,6 +86,13 @@ pub(crate) struct Leave {
     pub(crate) token: Option<u64>,
 }
 
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) member: MemberKey,
+    pub(crate) token: Option<u64>,
+}
+
 /// A message on its way to the home that gives it its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
@@ -110,8 +116,7 @@ pub(crate) struct Update {
 #[derive(Clone, Debug)]
 pub(crate) struct List {
     pub(crate) room: RoomName,
-    pub(crate) member: MemberKey,
-    pub(crate) token: Option<u64>,
+    pub(crate) asked: Asked,
     pub(crate) after: Option<MemberId>,
 }
 

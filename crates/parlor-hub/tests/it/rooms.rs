@@ -1,0 +1,1 @@
+//! Small stories, told one verb at a time.

@@ -1,0 +1,164 @@
+//! Thousands of random connects, joins, leaves, publishes and losses of connection over several
+//! shards. Every member must hear exactly what the oracle wrote down for it.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use bytes::Bytes;
+use parlor_hub::{Audience, JoinOptions, Limits, RoomName};
+
+use crate::random::Random;
+use crate::world::{Checked, Fault, World};
+
+#[test]
+fn every_member_hears_what_it_has_to() {
+    let mut seeds: Vec<u64> = (1..=24).collect();
+    // Read here and nowhere else, so that a failure can be seen again.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test has no configuration to read it from"
+    )]
+    match std::env::var("PARLOR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
+        Some(seed) => seeds = vec![seed],
+        None => seeds.push(RandomState::new().build_hasher().finish()),
+    }
+    for seed in seeds {
+        if let Err(error) = run(seed) {
+            panic!("PARLOR_SEED={seed}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_word_is_noticed() {
+    noticed(Fault::Drop);
+}
+
+#[test]
+fn a_word_that_overtakes_is_noticed() {
+    noticed(Fault::Swap);
+}
+
+#[test]
+fn a_word_that_comes_twice_is_noticed() {
+    noticed(Fault::Twice);
+}
+
+/// The checker must be able to fail: one fault in the mailboxes, and it does. A few faults change
+/// nothing that anybody can see: all who were to hear the message have gone in the meantime.
+fn noticed(fault: impl Fn(usize) -> Fault) {
+    let runs = 40;
+    let mut done = 0;
+    let mut noticed = 0;
+    for at in 0..runs {
+        let mut random = Random::new(1000 + at);
+        let after = 20 + random.below(200);
+        let mut world = World::new(random.next(), 3, Limits::default(), fault(after));
+        let checked = go(&mut world, &mut random, 400, &[1]);
+        if world.fault == Fault::Done {
+            done += 1;
+            noticed += usize::from(checked.is_err());
+        }
+    }
+    assert!(
+        done >= 30 && noticed * 10 >= done * 9,
+        "{noticed} of {done} faults were noticed"
+    );
+}
+
+fn run(seed: u64) -> Checked {
+    let mut random = Random::new(!seed);
+    let shards = 1 + random.below(4);
+    let mut limits = Limits::default();
+    if random.one_in(2) {
+        limits.rooms_per_member_max = 2 + random.below(3);
+        limits.members_per_room_max = 3 + random.below(8);
+        limits.in_flight_max = 1 + u8::try_from(random.below(4)).unwrap();
+        limits.presence_members_max = 2 + random.below(6);
+        limits.roster_members_max = 1 + random.below(5);
+    }
+    if random.one_in(3) {
+        limits.rooms_max = 1 + random.below(8);
+    }
+    let mut world = World::new(seed, u16::try_from(shards).unwrap(), limits, Fault::Nothing);
+    go(&mut world, &mut random, 3000, &[1, 2, 4, 16])
+}
+
+/// `paces`: a word or two are carried once in so many steps.
+fn go(world: &mut World, random: &mut Random, steps: usize, paces: &[usize]) -> Checked {
+    let names = ["lobby", "tea", "*", "a/b", ">", "été", "x"];
+    let rooms: Vec<RoomName> = names
+        .iter()
+        .map(|name| RoomName::new(name).unwrap())
+        .collect();
+    let mut pace = paces[0];
+    for _ in 0..steps {
+        // Now and then the mailboxes fill up, or are nearly empty.
+        if random.one_in(100) {
+            pace = random.pick(paces);
+        }
+        if random.one_in(pace) {
+            for _ in 0..2 {
+                world.carry()?;
+            }
+        }
+        step(world, random, &rooms)?;
+    }
+    world.finish()
+}
+
+fn step(world: &mut World, random: &mut Random, rooms: &[RoomName]) -> Checked {
+    let live = world.clients.iter().filter(|client| client.live).count();
+    if live < 4 || (live < 24 && random.one_in(12)) {
+        world.connect(random.pick(&[None, Some("Ann"), Some("Bo")]));
+        return Ok(());
+    }
+    let Some(client) = world.pick_live() else {
+        return Ok(());
+    };
+    let room = &rooms[random.below(rooms.len())];
+    // Mostly a room where the verb makes sense.
+    let held: Vec<RoomName> = world.clients[client].held.keys().cloned().collect();
+    let own = if held.is_empty() || random.one_in(10) {
+        room.clone()
+    } else {
+        held[random.below(held.len())].clone()
+    };
+    let other = world.clients[random.below(world.clients.len())].peer.id;
+    match random.below(100) {
+        0..4 => world.disconnect(client),
+        4..25 => {
+            let name = random
+                .one_in(5)
+                .then(|| format!("name {}", random.below(3)).into());
+            let data = random
+                .one_in(5)
+                .then(|| Bytes::from(random.below(3).to_string()));
+            let roster = random.one_in(2);
+            world.join(
+                client,
+                room,
+                JoinOptions {
+                    name,
+                    data,
+                    roster,
+                    ..Default::default()
+                },
+            )
+        }
+        25..35 => world.leave(client, &own),
+        35..55 => world.publish(client, Some(&own), Audience::Others),
+        55..70 => world.publish(client, Some(&own), Audience::Room),
+        70..78 => world.publish(client, Some(&own), Audience::Member(other)),
+        78..86 => world.publish(client, None, Audience::Member(other)),
+        86..90 => world.publish_anonymous(room, Audience::Room),
+        90..92 => world.publish_anonymous(room, Audience::Member(other)),
+        92..96 => world.list(client, &own, random.one_in(2).then_some(other)),
+        _ => {
+            let name = random.one_in(2).then_some("renamed");
+            world.update(client, name, &random.below(4).to_string())
+        }
+    }
+}
