@@ -1,6 +1,8 @@
 //! One connection: what it has agreed, what it is in the middle of.
 
-use super::deflate::Agreement;
+use super::deflate::{Agreement, Deflater, Inflater};
+use super::receive::Partial;
+use super::{CloseCode, Kind};
 
 /// Which end of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,11 +29,93 @@ pub enum State {
 }
 
 /// The machine of one connection.
+///
+/// 32 bytes and nothing on the heap while idle, unless messages are compressed with context
+/// takeover. The bytes of an incomplete frame or message, and a pong that is owed, are on the heap
+/// until they are complete or sent.
 #[derive(Debug)]
 pub struct Connection {
-    role: Role,
-    state: State,
-    agreement: Option<Agreement>,
+    /// What has begun to come in.
+    pub(crate) partial: Option<Box<Partial>>,
+    /// Streams that remember.
+    pub(crate) context: Option<Box<Context>>,
+    /// The pong that is owed.
+    pub(crate) pong: Option<Box<ControlPayload>>,
+    pub(crate) agreement: Option<Agreement>,
+    /// The code of the Close frame that came in, to be echoed.
+    pub(crate) echo: Option<CloseCode>,
+    pub(crate) role: Role,
+    pub(crate) phase: Phase,
+    pub(crate) sending: Sending,
+}
+
+/// [`State`], with what a failed connection still has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Open,
+    CloseSent,
+    CloseReceived,
+    Closed,
+    /// An error came in and no Close frame was sent.
+    Failed,
+}
+
+/// The fragmented message that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    Nothing,
+    Plain(Kind),
+    Compressed(Kind),
+}
+
+/// Streams that outlive a call.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    /// With context takeover, from the first compressed message that came in.
+    pub(crate) inflater: Option<Inflater>,
+    /// With context takeover, from the first compressed message that was sent; without, while a
+    /// compressed message is sent in fragments.
+    pub(crate) deflater: Option<Deflater>,
+}
+
+/// The payload of a control frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ControlPayload {
+    len: u8,
+    bytes: [u8; CONTROL_BYTES_MAX],
+}
+
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+pub(crate) const CONTROL_BYTES_MAX: usize = 125;
+
+impl ControlPayload {
+    pub(crate) const EMPTY: Self = Self {
+        len: 0,
+        bytes: [0; CONTROL_BYTES_MAX],
+    };
+
+    /// As much of `payload` as fits.
+    pub(crate) fn new(payload: &[u8]) -> Self {
+        let mut new = Self::EMPTY;
+        new.push(payload);
+        new
+    }
+
+    pub(crate) fn push(&mut self, payload: &[u8]) {
+        let room = self
+            .bytes
+            .get_mut(usize::from(self.len)..)
+            .unwrap_or_default();
+        let len = room.len().min(payload.len());
+        for (place, byte) in room.iter_mut().zip(payload) {
+            *place = *byte;
+        }
+        self.len += u8::try_from(len).unwrap_or(0);
+    }
+
+    pub(crate) fn get(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
 }
 
 impl Connection {
@@ -39,9 +123,14 @@ impl Connection {
     #[must_use]
     pub const fn new(role: Role, agreement: Option<Agreement>) -> Self {
         Self {
-            role,
-            state: State::Open,
+            partial: None,
+            context: None,
+            pong: None,
             agreement,
+            echo: None,
+            role,
+            phase: Phase::Open,
+            sending: Sending::Nothing,
         }
     }
 
@@ -57,21 +146,65 @@ impl Connection {
         self.agreement
     }
 
-    /// How far the close handshake is.
+    /// How far the close handshake is. After an error of [`Connection::receive`] it is
+    /// [`State::Closed`], also before [`Connection::fail`].
     #[must_use]
     pub const fn state(&self) -> State {
-        self.state
+        match self.phase {
+            Phase::Open => State::Open,
+            Phase::CloseSent => State::CloseSent,
+            Phase::CloseReceived => State::CloseReceived,
+            Phase::Closed | Phase::Failed => State::Closed,
+        }
     }
 
     /// Whether a frame or message has begun to come in and is not complete.
     #[must_use]
     pub const fn is_mid_message(&self) -> bool {
-        false
+        self.partial.is_some()
     }
 
-    /// How many bytes are allocated for what has begun to come in, an inflater in use included.
+    /// Whether [`Connection::transmit`] has something to append.
     #[must_use]
-    pub const fn buffered_bytes(&self) -> usize {
-        0
+    pub const fn owes(&self) -> bool {
+        self.pong.is_some() || matches!(self.phase, Phase::CloseReceived)
+    }
+
+    /// How many bytes of the heap this connection holds: what has begun to come in, a pong that is
+    /// owed, and about 50 KiB for an inflater and 300 KiB for a compressor of its own.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        let partial = self
+            .partial
+            .as_ref()
+            .map_or(0, |partial| partial.heap_bytes());
+        let pong = self
+            .pong
+            .as_ref()
+            .map_or(0, |_| size_of::<ControlPayload>());
+        let context = self.context.as_ref().map_or(0, |context| {
+            size_of::<Context>()
+                + context.inflater.as_ref().map_or(0, |_| Inflater::BYTES_MAX)
+                + context.deflater.as_ref().map_or(0, |_| Deflater::BYTES_MAX)
+        });
+        partial + pong + context
+    }
+
+    /// Whether the peer's messages depend on earlier ones.
+    pub(crate) fn receives_with_takeover(&self) -> bool {
+        self.agreement.is_some_and(|agreement| match self.role {
+            Role::Server => !agreement.client_no_context_takeover(),
+            Role::Client => !agreement.server_no_context_takeover(),
+        })
+    }
+
+    /// Frees what only receiving needs, when nothing is received any more.
+    pub(crate) fn stop_receiving(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.partial = None;
+        self.context = None;
+        if phase != Phase::CloseReceived {
+            self.pong = None;
+        }
     }
 }

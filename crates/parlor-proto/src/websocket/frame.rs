@@ -286,24 +286,29 @@ pub fn boundary(bytes: &[u8], sent: usize) -> usize {
 /// Masks or unmasks (it is the same) a payload, or a piece of it that begins `offset` bytes into
 /// the payload (RFC 6455, section 5.3).
 #[inline]
-pub fn apply_mask(payload: &mut [u8], key: [u8; 4], offset: u64) {
-    let key = u32::from_ne_bytes(key);
+pub fn apply_mask(payload: &mut [u8], mut key: [u8; 4], offset: u64) {
     // Turn the key so that it begins with the byte for the first byte here.
-    let turn = (offset as u32 & 3) * 8;
-    let key = if cfg!(target_endian = "little") {
-        key.rotate_right(turn)
-    } else {
-        key.rotate_left(turn)
-    };
-    let wide = [key; 8];
-    let (blocks, rest) = payload.as_chunks_mut::<32>();
+    key.rotate_left(usize::try_from(offset % 4).unwrap_or(0));
+    // Blocks of a fixed size become vector instructions.
+    let wide = u64::from_ne_bytes([
+        key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3],
+    ]);
+    let (blocks, rest) = payload.as_chunks_mut::<64>();
     for block in blocks {
-        let (words, _) = block.as_chunks_mut::<4>();
-        for (word, key) in words.iter_mut().zip(wide) {
-            *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
-        }
+        mask_words(block, wide);
     }
-    for (byte, key) in rest.iter_mut().zip(key.to_ne_bytes().iter().cycle()) {
+    let words = rest.len() & !7;
+    let (words, rest) = rest.split_at_mut(words);
+    mask_words(words, wide);
+    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
         *byte ^= key;
+    }
+}
+
+/// Masks whole words.
+#[inline]
+fn mask_words(bytes: &mut [u8], key: u64) {
+    for word in bytes.as_chunks_mut::<8>().0 {
+        *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
 }

@@ -10,6 +10,7 @@
 //! the socket is stalled do not call it; pongs then merge into one, the newest.
 //!
 //! ```
+//! use parlor_proto::websocket::frame::{self, Flags};
 //! use parlor_proto::websocket::{Connection, Event, Input, Options, Role, Scratch};
 //!
 //! # fn main() -> Result<(), parlor_proto::websocket::Error> {
@@ -22,11 +23,17 @@
 //! let mut input = Input::new(&mut bytes);
 //! let mut out = Vec::new();
 //! while let Some(event) = connection.receive(&mut input, &options, &mut scratch)? {
-//!     if let Event::Message { payload, .. } = event {
-//!         assert_eq!(payload, b"Hello");
+//!     match event {
+//!         // Said again: a server's frame, without a mask.
+//!         Event::Message { kind, payload, .. } => {
+//!             frame::encode(&mut out, Flags::FIN, kind.into(), payload);
+//!         }
+//!         Event::Ping(_) => connection.transmit(None, &mut out),
+//!         _ => {}
 //!     }
 //! }
 //! connection.transmit(None, &mut out);
+//! assert_eq!(out, b"\x81\x05Hello");
 //! # Ok(())
 //! # }
 //! ```
@@ -36,6 +43,7 @@ mod connection;
 pub mod deflate;
 mod error;
 mod event;
+mod extension;
 pub mod frame;
 pub mod handshake;
 mod input;

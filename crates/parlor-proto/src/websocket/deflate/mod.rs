@@ -3,8 +3,8 @@
 mod codec;
 mod negotiate;
 
-pub(crate) use codec::Inflater;
 pub use codec::{Compressor, Compressors};
+pub(crate) use codec::{Deflater, Inflater};
 pub use negotiate::{MalformedExtensions, UnsupportedResponse, accept, negotiate, offer};
 
 use std::num::NonZeroU8;
@@ -75,6 +75,8 @@ pub struct WindowBits(NonZeroU8);
 impl WindowBits {
     /// 8: 256 bytes.
     pub const MIN: Self = Self(NonZeroU8::new(8).expect("not zero"));
+    /// The smallest window that the library searches when it compresses.
+    pub(crate) const SMALLEST_SEARCHED: Self = Self(NonZeroU8::new(9).expect("not zero"));
     /// 15: 32 KiB.
     pub const MAX: Self = Self(NonZeroU8::new(15).expect("not zero"));
 
@@ -94,7 +96,7 @@ impl WindowBits {
     }
 }
 
-/// What both sides agreed on. Four bytes.
+/// What both sides agreed on. Three bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Agreement {
     server_bits: WindowBits,

@@ -1,6 +1,7 @@
-//! The opening handshake (RFC 6455, section 4), without an HTTP library on the server's side.
+//! The opening handshake (RFC 6455, section 4), on the server's side without an HTTP library.
 
 mod client;
+mod header;
 mod server;
 
 pub use client::{Accepted, ClientHandshake, ClientRequest, ResponseError};
