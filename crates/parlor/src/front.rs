@@ -5,16 +5,41 @@
 //! pure: bytes in, a verdict out. [`read_head`] holds the strict rules for a head; the HTTP path
 //! applies the same function, so a head that it refuses is refused everywhere.
 
+use std::mem::MaybeUninit;
+
 use crate::policy::{Refusal, parse_authority};
 
-/// The longest request head, in bytes, with the blank line that ends it. Longer: 431.
-pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The bounds of a request head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadLimits {
+    /// The longest head, in bytes, with the blank line that ends it: 16 KiB. Longer: 431.
+    pub(crate) head_bytes_max: usize,
+    /// The most header fields: 100; never more than [`FIELDS_CEILING`]. More: 431.
+    pub(crate) fields_max: usize,
+    /// The longest request target, in bytes: 8 KiB. Longer: 414.
+    pub(crate) target_bytes_max: usize,
+}
 
-/// The most header fields of one head. More: 431.
-pub(crate) const HEADERS_MAX: usize = 100;
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 16 * 1024,
+            fields_max: 100,
+            target_bytes_max: 8 * 1024,
+        }
+    }
+}
 
-/// The longest request target, in bytes. Longer: 414.
-pub(crate) const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Space for the parsed fields of a head; costs nothing until it is used. See [`fields`].
+pub(crate) type Fields<'b> = [MaybeUninit<httparse::Header<'b>>; FIELDS_CEILING];
+
+/// Empty space for [`classify`] and [`read_head`].
+pub(crate) const fn fields<'b>() -> Fields<'b> {
+    [const { MaybeUninit::uninit() }; FIELDS_CEILING]
+}
+
+/// The most fields that any setting allows.
+pub(crate) const FIELDS_CEILING: usize = 1024;
 
 /// Where the bytes of a new connection belong.
 #[derive(Debug)]
@@ -34,11 +59,11 @@ pub(crate) enum Classified<'h, 'b> {
 pub(crate) struct Head<'h, 'b> {
     /// The method, a token as it was sent (`GET`).
     pub(crate) method: &'b str,
-    /// The request target as it was sent, ASCII, at most [`TARGET_BYTES_MAX`] bytes.
+    /// The request target as it was sent, ASCII, within its limit.
     pub(crate) target: &'b str,
     /// 0 or 1: the version is `HTTP/1.0` or `HTTP/1.1`.
     pub(crate) minor_version: u8,
-    /// The header fields in their order; at most [`HEADERS_MAX`].
+    /// The header fields in their order.
     pub(crate) headers: &'h [httparse::Header<'b>],
     /// The length of the head in bytes, the blank line included. What follows is not part of it.
     pub(crate) used: usize,
@@ -135,12 +160,12 @@ impl HeadScan {
 
 /// Tells where the bytes of a connection belong, from the first byte on.
 ///
-/// `scan` goes with the buffer: keep it while the head is incomplete. `headers` is scratch space
-/// for at least [`HEADERS_MAX`] fields.
+/// `scan` goes with the buffer: keep it while the head is incomplete.
 pub(crate) fn classify<'h, 'b>(
     bytes: &'b [u8],
     scan: &mut HeadScan,
-    headers: &'h mut [httparse::Header<'b>],
+    limits: &HeadLimits,
+    fields: &'h mut Fields<'b>,
 ) -> Classified<'h, 'b> {
     const GET: &[u8] = b"GET ";
     let start = bytes.len().min(GET.len());
@@ -148,13 +173,13 @@ pub(crate) fn classify<'h, 'b>(
         return Classified::Http;
     }
     let Some(end) = scan.end(bytes) else {
-        return if bytes.len() >= HEAD_BYTES_MAX {
+        return if bytes.len() >= limits.head_bytes_max {
             Classified::Http
         } else {
             Classified::Incomplete
         };
     };
-    match bytes.get(..end).map(|head| read_head(head, headers)) {
+    match bytes.get(..end).map(|head| read_head(head, limits, fields)) {
         Some(Ok(head)) if head.asks_for_door() => Classified::Door(head),
         _ => Classified::Http,
     }
@@ -170,15 +195,15 @@ pub(crate) fn classify<'h, 'b>(
 /// is not `HTTP/1.0` or `HTTP/1.1`.
 pub(crate) fn read_head<'h, 'b>(
     bytes: &'b [u8],
-    headers: &'h mut [httparse::Header<'b>],
+    limits: &HeadLimits,
+    fields: &'h mut Fields<'b>,
 ) -> Result<Head<'h, 'b>, Refusal> {
-    if bytes.len() > HEAD_BYTES_MAX {
-        return Err(too_large(bytes));
+    if bytes.len() > limits.head_bytes_max {
+        return Err(too_large(bytes, limits));
     }
-    let limit = headers.len().min(HEADERS_MAX);
-    let headers = headers.get_mut(..limit).unwrap_or_default();
-    let mut request = httparse::Request::new(headers);
-    match request.parse(bytes) {
+    let mut request = httparse::Request::new(&mut []);
+    let space = fields.get_mut(..limits.fields_max).unwrap_or_default();
+    match request.parse_with_uninit_headers(bytes, space) {
         Ok(httparse::Status::Complete(used)) if used == bytes.len() => {}
         Ok(_) => return Err(Refusal::bad_request("malformed request head")),
         Err(error) => return Err(parse_refusal(error, bytes)),
@@ -194,7 +219,7 @@ pub(crate) fn read_head<'h, 'b>(
     check_method(method)?;
     let headers: &'h [httparse::Header<'b>] = request.headers;
     let (framing, host) = check_headers(headers, minor_version)?;
-    check_target(method, target, host)?;
+    check_target(method, target, host, limits)?;
     Ok(Head {
         method,
         target,
@@ -207,16 +232,20 @@ pub(crate) fn read_head<'h, 'b>(
 
 /// Looks at an incomplete head for a fault that more bytes cannot mend, so that it is refused
 /// before its deadline. `None` while there is none.
-pub(crate) fn early_fault(bytes: &[u8]) -> Option<Refusal> {
-    if bytes.len() >= HEAD_BYTES_MAX {
-        return Some(too_large(bytes));
+pub(crate) fn early_fault(bytes: &[u8], limits: &HeadLimits) -> Option<Refusal> {
+    if bytes.len() >= limits.head_bytes_max {
+        return Some(too_large(bytes, limits));
     }
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(bytes) {
+    let mut fields = fields();
+    let mut request = httparse::Request::new(&mut []);
+    let space = fields.get_mut(..limits.fields_max).unwrap_or_default();
+    match request.parse_with_uninit_headers(bytes, space) {
         Err(error) => Some(parse_refusal(error, bytes)),
         // Without a path the request line is still open, and all of the bytes are part of it.
-        Ok(_) if request.path.is_none() && bytes.len() > TARGET_BYTES_MAX + METHOD_BYTES_MAX => {
+        Ok(_)
+            if request.path.is_none()
+                && bytes.len() > limits.target_bytes_max + METHOD_BYTES_MAX =>
+        {
             Some(Refusal::TARGET_TOO_LONG)
         }
         Ok(_) => None,
@@ -248,9 +277,9 @@ fn names_http_version(bytes: &[u8]) -> bool {
 }
 
 /// 414 where the request line alone breaks its limit, else 431.
-fn too_large(bytes: &[u8]) -> Refusal {
+fn too_large(bytes: &[u8], limits: &HeadLimits) -> Refusal {
     let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-    if line > TARGET_BYTES_MAX + METHOD_BYTES_MAX {
+    if line > limits.target_bytes_max + METHOD_BYTES_MAX {
         Refusal::TARGET_TOO_LONG
     } else {
         Refusal::HEAD_TOO_LARGE
@@ -279,8 +308,13 @@ fn check_method(method: &str) -> Result<(), Refusal> {
 }
 
 /// RFC 9112, section 3.2. `host` is the value of the one Host field, already valid.
-fn check_target(method: &str, target: &str, host: &[u8]) -> Result<(), Refusal> {
-    if target.len() > TARGET_BYTES_MAX {
+fn check_target(
+    method: &str,
+    target: &str,
+    host: &[u8],
+    limits: &HeadLimits,
+) -> Result<(), Refusal> {
+    if target.len() > limits.target_bytes_max {
         return Err(Refusal::TARGET_TOO_LONG);
     }
     let clean = target

@@ -17,7 +17,7 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
     config::{Config, ConfigError, Deflate},
-    door, http,
+    door, front, http,
     policy::Policy,
     shard::{Cradle, Letter, Mailbox, SendLimits, Settings, Shard, millis},
 };
@@ -307,6 +307,11 @@ fn is_loopback_only(listeners: &[TcpListener]) -> io::Result<bool> {
 
 fn http_limits(config: &Config) -> http::Limits {
     http::Limits {
+        head: front::HeadLimits {
+            head_bytes_max: config.head_bytes_max,
+            fields_max: config.head_fields_max,
+            target_bytes_max: config.target_bytes_max,
+        },
         head_timeout: config.head_timeout,
         body_timeout: config.http_body_timeout,
         idle_timeout: config.http_idle_timeout,

@@ -1,9 +1,18 @@
 use super::*;
 
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const TARGET_BYTES_MAX: usize = 8 * 1024;
+const FIELDS_MAX: usize = 100;
+
 /// A verdict in a word.
 fn verdict(bytes: &[u8]) -> &'static str {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    match classify(bytes, &mut HeadScan::new(), &mut headers) {
+    let mut space = fields();
+    match classify(
+        bytes,
+        &mut HeadScan::new(),
+        &HeadLimits::default(),
+        &mut space,
+    ) {
         Classified::Incomplete => "incomplete",
         Classified::Door(_) => "door",
         Classified::Http => "http",
@@ -134,8 +143,8 @@ fn scans_each_byte_once() {
 
 /// The status that a head is refused with, or its framing.
 fn read(head: &str) -> Result<Framing, u16> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    read_head(head.as_bytes(), &mut headers)
+    let mut space = fields();
+    read_head(head.as_bytes(), &HeadLimits::default(), &mut space)
         .map(|head| head.framing)
         .map_err(|refusal| refusal.status)
 }
@@ -295,16 +304,17 @@ fn keeps_the_limits_of_a_head() {
         ))
         .err()
     };
-    assert_eq!(of(TARGET_BYTES_MAX, HEADERS_MAX, 1), None);
+    assert_eq!(of(TARGET_BYTES_MAX, FIELDS_MAX, 1), None);
     assert_eq!(of(TARGET_BYTES_MAX + 1, 2, 1), Some(414));
     assert_eq!(of(HEAD_BYTES_MAX, 2, 1), Some(414));
-    assert_eq!(of(1, HEADERS_MAX + 1, 1), Some(431));
+    assert_eq!(of(1, FIELDS_MAX + 1, 1), Some(431));
     assert_eq!(of(1, 2, HEAD_BYTES_MAX), Some(431));
 }
 
 #[test]
 fn finds_faults_early() {
-    let fault = |bytes: &[u8]| early_fault(bytes).map(|refusal| refusal.status);
+    let fault =
+        |bytes: &[u8]| early_fault(bytes, &HeadLimits::default()).map(|refusal| refusal.status);
     assert_eq!(fault(b"G"), None);
     assert_eq!(fault(b"GET / HTTP/1.1\r\nHost"), None);
     assert_eq!(fault(b"\x16\x03\x01\x02"), Some(400));
@@ -319,7 +329,7 @@ fn finds_faults_early() {
         fault(&[b"GET /".as_slice(), &[b'a'; 9 * 1024]].concat()),
         Some(414)
     );
-    let fields = b"a: b\r\n".repeat(HEADERS_MAX + 1);
+    let fields = b"a: b\r\n".repeat(FIELDS_MAX + 1);
     assert_eq!(
         fault(&[b"GET / HTTP/1.1\r\n".as_slice(), &fields].concat()),
         Some(431)
@@ -330,9 +340,13 @@ fn finds_faults_early() {
 
 #[test]
 fn tells_parts_of_a_head() {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let Classified::Door(head) = classify(UPGRADE.as_bytes(), &mut HeadScan::new(), &mut headers)
-    else {
+    let mut space = fields();
+    let Classified::Door(head) = classify(
+        UPGRADE.as_bytes(),
+        &mut HeadScan::new(),
+        &HeadLimits::default(),
+        &mut space,
+    ) else {
         panic!("it is a door's");
     };
     assert_eq!(

@@ -43,11 +43,13 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
     let gate = Gate::new(accepted, Rc::clone(&context), Rc::clone(&exchange));
     let service =
         service_fn(|request| answer(request, peer, Rc::clone(&context), Rc::clone(&exchange)));
+    let limits = &context.limits;
     let mut connection = http1::Builder::new()
         .half_close(false)
         // The gate has its own deadline, which also tells the client.
         .header_read_timeout(None)
-        .max_buf_size(HYPER_BUFFER_BYTES_MAX)
+        .max_buf_size(HYPER_BUFFER_BYTES + limits.head.head_bytes_max)
+        .max_headers(limits.head.fields_max)
         .serve_connection(gate, service);
     let mut stopping = context.stopping.clone();
     let mut stop = pin!(async move {
@@ -115,9 +117,9 @@ async fn linger(stream: &mut TcpStream, limit: Duration) {
     let _ = timeout(limit, drain).await;
 }
 
-/// The most that hyper buffers of one connection in each direction, in bytes. A head passes
-/// through it whole, so it is more than [`crate::front::HEAD_BYTES_MAX`].
-const HYPER_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// The most that hyper buffers of one connection in each direction, in bytes, besides a head: it
+/// takes those whole.
+const HYPER_BUFFER_BYTES: usize = 48 * 1024;
 
 /// Bytes thrown away by one read of a closing connection.
 const LINGER_READ_BYTES: usize = 2 * 1024;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Accepted;
 use super::body::BodyScan;
 use super::exchange::{End, Exchange};
-use crate::front::{self, HEAD_BYTES_MAX, HEADERS_MAX, HeadScan};
+use crate::front::{self, HeadScan};
 use crate::policy::Refusal;
 
 /// The I/O that hyper sees: the bytes of one faultless message at a time, and nothing behind it
@@ -143,9 +143,12 @@ impl Gate {
         }
         if let Some(end) = head.scan.end(&self.buffer) {
             self.finish_head(end);
-        } else if self.buffer.len() >= head.fault_check_len.min(HEAD_BYTES_MAX) {
+            return;
+        }
+        let limits = &self.context.limits.head;
+        if self.buffer.len() >= head.fault_check_len.min(limits.head_bytes_max) {
             head.fault_check_len = self.buffer.len() * 2;
-            if let Some(refusal) = front::early_fault(&self.buffer) {
+            if let Some(refusal) = front::early_fault(&self.buffer, limits) {
                 self.shut(End::Refused(refusal));
             }
         }
@@ -154,9 +157,9 @@ impl Gate {
     /// Refuses the complete head, hands it to a door, or lets it through.
     fn finish_head(&mut self, end: usize) {
         let limits = &self.context.limits;
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut fields = front::fields();
         let bytes = self.buffer.get(..end).unwrap_or_default();
-        let head = match front::read_head(bytes, &mut headers) {
+        let head = match front::read_head(bytes, &limits.head, &mut fields) {
             Ok(head) => head,
             Err(refusal) => return self.shut(End::Refused(refusal)),
         };

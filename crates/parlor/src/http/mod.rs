@@ -27,13 +27,15 @@ use tokio::time::Instant;
 pub(crate) use self::assets::Assets;
 pub(crate) use self::connection::serve;
 pub(crate) use self::routes::{Routes, router};
-use crate::front::Head;
+use crate::front::{Head, HeadLimits};
 use crate::policy::Policy;
 
 /// The bounds of an HTTP connection. What is over one of them gets the status named, and the
-/// connection is closed. Those of the head are [`crate::front::HEAD_BYTES_MAX`] and its neighbours.
+/// connection is closed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
+    /// Those of the head.
+    pub(crate) head: HeadLimits,
     /// From the first byte of a head to its end, and from the accept to the first byte: 10 s.
     /// Then 408, or just closed where no byte came.
     pub(crate) head_timeout: Duration,
@@ -54,6 +56,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            head: HeadLimits::default(),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),

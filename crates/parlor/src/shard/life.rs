@@ -92,10 +92,11 @@ impl Shard {
 
     /// Opens the door that has claimed the head at the start of `bytes`.
     fn open_claimed(&mut self, key: MemberKey, bytes: &mut [u8], head_len: usize) {
-        let mut headers = [httparse::EMPTY_HEADER; front::HEADERS_MAX];
+        let mut fields = front::fields();
+        let limits = &self.settings.http_limits.head;
         let head = bytes
             .get(..head_len)
-            .map(|head| front::read_head(head, &mut headers));
+            .map(|head| front::read_head(head, limits, &mut fields));
         let opened = match head {
             Some(Ok(head)) => self.open(key, &head),
             Some(Err(_)) | None => None,
@@ -142,8 +143,9 @@ impl Shard {
         bytes: &mut [u8],
         mut scan: front::HeadScan,
     ) -> Option<front::HeadScan> {
-        let mut headers = [httparse::EMPTY_HEADER; front::HEADERS_MAX];
-        let (opened, used) = match front::classify(bytes, &mut scan, &mut headers) {
+        let mut fields = front::fields();
+        let limits = &self.settings.http_limits.head;
+        let (opened, used) = match front::classify(bytes, &mut scan, limits, &mut fields) {
             Classified::Incomplete => return Some(scan),
             Classified::Http => (None, 0),
             Classified::Door(head) => (self.open(key, &head), head.used),
