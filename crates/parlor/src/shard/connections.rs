@@ -77,6 +77,8 @@ pub(crate) enum Stage {
 pub(crate) struct PartialHead {
     pub(crate) bytes: Vec<u8>,
     pub(crate) scan: HeadScan,
+    /// When the first of them came: milliseconds of the shard's clock.
+    pub(crate) since: u64,
 }
 
 /// The bounds of the send path.

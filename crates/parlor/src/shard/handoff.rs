@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     rc::Rc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -56,17 +57,18 @@ impl HttpSide {
         }
     }
 
-    /// Serves a socket, of which `read` has been read.
-    pub(super) fn serve(&self, socket: OwnedFd, read: Bytes) -> io::Result<()> {
+    /// Serves a socket, of which `read` has been read; the first of it came `age` ago.
+    pub(super) fn serve(&self, socket: OwnedFd, read: Bytes, age: Duration) -> io::Result<()> {
         let stream = std::net::TcpStream::from(socket);
         let peer = stream
             .peer_addr()
             .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
         let stream = tokio::net::TcpStream::from_std(stream)?;
+        let now = tokio::time::Instant::now();
         let accepted = Accepted {
             stream,
             read,
-            since: tokio::time::Instant::now(),
+            since: now.checked_sub(age).unwrap_or(now),
             peer,
         };
         let context = Rc::clone(&self.context);

@@ -116,7 +116,8 @@ impl Shard {
     ) {
         let mut partial = partial.unwrap_or_default();
         if partial.bytes.is_empty() {
-            if let Some(scan) = self.look_at_head(key, bytes, partial.scan) {
+            partial.since = self.connections.now;
+            if let Some(scan) = self.look_at_head(key, bytes, &partial) {
                 partial.bytes.extend_from_slice(bytes);
                 partial.scan = scan;
                 self.keep_head(key, partial);
@@ -125,7 +126,7 @@ impl Shard {
         }
         partial.bytes.extend_from_slice(bytes);
         let mut whole = std::mem::take(&mut partial.bytes);
-        if let Some(scan) = self.look_at_head(key, &mut whole, partial.scan) {
+        if let Some(scan) = self.look_at_head(key, &mut whole, &partial) {
             partial.bytes = whole;
             partial.scan = scan;
             self.keep_head(key, partial);
@@ -141,8 +142,9 @@ impl Shard {
         &mut self,
         key: MemberKey,
         bytes: &mut [u8],
-        mut scan: front::HeadScan,
+        partial: &PartialHead,
     ) -> Option<front::HeadScan> {
+        let mut scan = partial.scan;
         let mut fields = front::fields();
         let limits = &self.settings.http_limits.head;
         let (opened, used) = match front::classify(bytes, &mut scan, limits, &mut fields) {
@@ -152,7 +154,7 @@ impl Shard {
         };
         match opened {
             Some(opened) => self.admit(key, opened, bytes.get_mut(used..).unwrap_or_default()),
-            None => self.hand_over(key, bytes),
+            None => self.hand_over(key, bytes, partial.since),
         }
         None
     }
@@ -196,14 +198,15 @@ impl Shard {
         self.reply = reply;
     }
 
-    /// Hands a connection over to the HTTP path.
-    fn hand_over(&mut self, key: MemberKey, bytes: &[u8]) {
+    /// Hands a connection over to the HTTP path, where the deadline of its head goes on.
+    fn hand_over(&mut self, key: MemberKey, bytes: &[u8], since: u64) {
+        let age = Duration::from_millis(self.connections.now.saturating_sub(since));
         let Some(socket) = self.connections.remove(key) else {
             return;
         };
         let read = Bytes::copy_from_slice(bytes);
         let result = self.connections.poll.forget(socket.as_fd());
-        if let Err(error) = result.and_then(|()| self.http.serve(socket, read)) {
+        if let Err(error) = result.and_then(|()| self.http.serve(socket, read, age)) {
             tracing::warn!(%error, "cannot hand a socket over");
         }
     }
