@@ -292,6 +292,10 @@ impl Thread {
     }
 }
 
+/// Payloads of fewer bytes go out as they are. Less than what servers that compress for each member
+/// can afford: here a message to a room is deflated once.
+const DEFLATE_BYTES_MIN: usize = 128;
+
 /// How long a peer has to close after our side is shut.
 const FIN_MS: u64 = 2000;
 
@@ -343,6 +347,9 @@ fn door_settings(config: &Config) -> door::Settings {
             limits,
             ..websocket::Options::default()
         },
-        deflate: deflate::Policy::new(mode),
+        deflate: deflate::Policy {
+            threshold: DEFLATE_BYTES_MIN,
+            ..deflate::Policy::new(mode)
+        },
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use parlor::{Config, Server};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::sync::oneshot;
 
 /// How long a test waits for what must come.
@@ -26,6 +27,11 @@ impl TestServer {
         let mut config = Config::default();
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Accepted sockets inherit it: a reader that stalls is noticed after kilobytes, not
+        // megabytes.
+        SockRef::from(&listener)
+            .set_send_buffer_size(16 * 1024)
+            .unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder().config(config).build().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -81,7 +87,20 @@ impl TestServer {
 
     /// An open WebSocket whose request had further header lines, each ended by CRLF.
     pub(crate) fn websocket_with(&self, path: &str, headers: &str) -> Client {
-        let mut stream = self.tcp();
+        Self::upgraded(self.tcp(), path, headers)
+    }
+
+    /// An open WebSocket on a socket that takes in next to nothing unless it is read.
+    pub(crate) fn websocket_with_small_buffer(&self, path: &str) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::upgraded(stream, path, "")
+    }
+
+    fn upgraded(mut stream: TcpStream, path: &str, headers: &str) -> Client {
         stream.write_all(upgrade(path, headers).as_bytes()).unwrap();
         let mut client = Client {
             stream,
