@@ -8,5 +8,7 @@ mod policy;
 mod server;
 mod shard;
 
+pub use parlor_proto as proto;
+
 pub use self::config::Config;
 pub use self::server::{BuildError, Builder, ServeError, Server};
