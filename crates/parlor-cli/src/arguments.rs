@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::options;
 use crate::terminal::{self, USAGE};
+use crate::{bench, options};
 
 /// Reads the arguments of this process. Help and version are printed and end it with code 0, a
 /// wrong argument with one sentence and code 2.
@@ -33,17 +33,18 @@ pub(crate) fn read() -> Result<ArgMatches, ExitCode> {
 pub(crate) fn command() -> Command {
     Command::new("parlor")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Lets clients talk to each other in real time.")
+        .about("Lets clients talk to each other in real time")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(serve())
         .subcommand(config())
+        .subcommand(bench::command())
 }
 
 fn serve() -> Command {
     let command = Command::new("serve")
-        .about("Runs the server.")
+        .about("Runs the server")
         .after_help(
             "Each option is also a key of the configuration file (`message_bytes_max = \"1MiB\"`) \
              and an environment variable (`PARLOR_MESSAGE_BYTES_MAX=1MiB`). An argument wins over \
@@ -52,7 +53,12 @@ fn serve() -> Command {
         .arg(config_file());
     options::rows().fold(command, |command, row| {
         let repeats = if row.list { " May be repeated." } else { "" };
-        let help = format!("{}{repeats} [default: {}]", row.help, row.default_text());
+        let help = format!("{}{repeats}", row.help);
+        let help = format!(
+            "{} [default: {}]",
+            help.trim_end_matches('.'),
+            row.default_text()
+        );
         command.arg(
             Arg::new(row.key)
                 .long(row.key.replace('_', "-"))
@@ -70,12 +76,12 @@ fn serve() -> Command {
 
 fn config() -> Command {
     Command::new("config")
-        .about("Prints the settings that would hold, as a configuration file.")
+        .about("Prints the settings that would hold, as a configuration file")
         .arg(config_file())
         .arg(
             Arg::new("markdown")
                 .long("markdown")
-                .help("Prints the reference of all settings instead.")
+                .help("Prints the reference of all settings instead")
                 .action(ArgAction::SetTrue),
         )
 }
@@ -84,7 +90,7 @@ fn config_file() -> Arg {
     Arg::new("config")
         .long("config")
         .value_name("FILE")
-        .help("Reads settings from this TOML file. [variable: PARLOR_CONFIG]")
+        .help("Reads settings from this TOML file [variable: PARLOR_CONFIG]")
         .value_parser(clap::value_parser!(std::path::PathBuf))
 }
 

@@ -2,6 +2,7 @@
 //! server does is in the library.
 
 mod arguments;
+mod bench;
 mod log;
 mod options;
 mod page;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     };
     let outcome = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("bench", matches)) => bench::run(matches),
         Some(("config", matches)) => reference::run(matches),
         _ => Ok(ExitCode::from(terminal::USAGE)),
     };

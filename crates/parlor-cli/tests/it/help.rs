@@ -27,6 +27,23 @@ fn help() {
     prints(&["--help"], include_str!("help/parlor.txt"));
     prints(&["serve", "--help"], include_str!("help/serve.txt"));
     prints(&["config", "--help"], include_str!("help/config.txt"));
+    prints(&["bench", "--help"], include_str!("help/bench.txt"));
+    prints(
+        &["bench", "fanout", "--help"],
+        include_str!("help/bench-fanout.txt"),
+    );
+    prints(
+        &["bench", "echo", "--help"],
+        include_str!("help/bench-echo.txt"),
+    );
+    prints(
+        &["bench", "idle", "--help"],
+        include_str!("help/bench-idle.txt"),
+    );
+    prints(
+        &["bench", "churn", "--help"],
+        include_str!("help/bench-churn.txt"),
+    );
 }
 
 #[test]

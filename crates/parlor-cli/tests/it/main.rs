@@ -1,5 +1,7 @@
 //! The binary as a process: what it prints, how it ends.
 
+mod bench;
 mod help;
+mod hub;
 mod process;
 mod serve;

@@ -65,7 +65,6 @@ fn a_log_for_machines_has_nothing_else_in_it() {
 }
 
 #[test]
-#[ignore = "waits for requests without an upgrade to be answered"]
 fn the_page_is_served_with_a_strict_policy() {
     let server = Server::start(&[]);
     let answer = get(&server.address, "/");

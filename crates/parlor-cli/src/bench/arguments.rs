@@ -1,0 +1,182 @@
+//! What a load test can be told.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use parlor::config::{ByteSize, TimeText, ValueError};
+use parlor::proto::websocket::Kind;
+
+use super::pace::Pace;
+
+/// What to do to the server.
+#[derive(Debug, Subcommand)]
+pub(super) enum Scenario {
+    /// Members of one room: each message must reach all the others.
+    Fanout(Fanout),
+    /// Connections whose messages come back, as at `/echo`.
+    Echo(Echo),
+    /// Connections that are opened and held: what they cost.
+    Idle(Idle),
+    /// Connections that open and close again and again.
+    Churn(Churn),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// The server, as ws://HOST:PORT/PATH. It must be this machine.
+    pub(super) url: String,
+    /// How long to measure, 100ms to 1h.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(super) time: Duration,
+    /// Measures the CPU time and the memory of this process, the server.
+    #[arg(long, value_name = "PID")]
+    pub(super) pid: Option<u32>,
+    /// Prints one JSON object in place of the table.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Offers permessage-deflate as a browser does.
+    #[arg(long)]
+    pub(super) deflate: bool,
+    /// Connects from this many addresses, 127.0.0.1 on, for more than 28,000 connections.
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..))]
+    pub(super) sources: u8,
+    /// Allows a server that is not on this machine. A load test of somebody else's is an attack.
+    #[arg(long)]
+    pub(super) i_own_this_server: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Traffic {
+    /// How many messages are under way at a time (per connection in `echo`).
+    #[arg(long, value_name = "COUNT", default_value_t = 1, conflicts_with = "rate",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    window: u32,
+    /// Sends this many messages a second in place of a window. The latency of each counts from the
+    /// moment at which it was due.
+    #[arg(long, value_name = "PER-SECOND",
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Option<u32>,
+    /// The size of a message, 32B to 16MiB.
+    #[arg(long, value_name = "SIZE", default_value = "64", value_parser = size)]
+    pub(super) size: usize,
+    /// Sends binary messages in place of text.
+    #[arg(long)]
+    binary: bool,
+    /// How long to send before the measuring begins.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
+    pub(super) warmup: Duration,
+    /// Sends at most this many messages.
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000_000)]
+    pub(super) max: u32,
+    /// How long to wait for a message that does not come.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub(super) patience: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Fanout {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) traffic: Traffic,
+    /// How many members the room has.
+    #[arg(long, value_name = "COUNT", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub(super) members: u32,
+    /// How many of them send, in turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    pub(super) publishers: u16,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Echo {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) traffic: Traffic,
+    /// How many connections there are.
+    #[arg(long, value_name = "COUNT", default_value_t = 100,
+          value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    pub(super) connections: u16,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Idle {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How many connections to open and hold.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) connections: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Churn {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How many connections there are at a time.
+    #[arg(long, value_name = "COUNT", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) connections: u32,
+    /// Stops after this many connections.
+    #[arg(long, value_name = "COUNT", default_value_t = 50_000)]
+    pub(super) max: u64,
+}
+
+impl Scenario {
+    pub(super) const fn common(&self) -> &Common {
+        match self {
+            Self::Fanout(arguments) => &arguments.common,
+            Self::Echo(arguments) => &arguments.common,
+            Self::Idle(arguments) => &arguments.common,
+            Self::Churn(arguments) => &arguments.common,
+        }
+    }
+}
+
+impl Traffic {
+    pub(super) fn pace(&self) -> Pace {
+        match self.rate {
+            Some(rate) => Pace::Rate(u64::from(rate)),
+            None => Pace::Window(u64::from(self.window)),
+        }
+    }
+
+    /// What messages are sent as.
+    pub(super) const fn kind(&self) -> Kind {
+        if self.binary {
+            Kind::Binary
+        } else {
+            Kind::Text
+        }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, ValueError> {
+    let TimeText(time) = text.parse()?;
+    if (TIME_MIN..=TIME_MAX).contains(&time) {
+        return Ok(time);
+    }
+    let [least, most] = [TIME_MIN, TIME_MAX].map(|time| TimeText(time).to_string());
+    Err(ValueError::OutOfRange { least, most })
+}
+
+fn size(text: &str) -> Result<usize, ValueError> {
+    let ByteSize(size) = text.parse()?;
+    let range = SIZE_MIN..=SIZE_MAX;
+    usize::try_from(size)
+        .ok()
+        .filter(|_| range.contains(&size))
+        .ok_or_else(|| {
+            let [least, most] = [SIZE_MIN, SIZE_MAX].map(|size| ByteSize(size).to_string());
+            ValueError::OutOfRange { least, most }
+        })
+}
+
+const TIME_MIN: Duration = Duration::from_millis(1);
+const TIME_MAX: Duration = Duration::from_secs(3600);
+const SIZE_MIN: u64 = 32;
+const SIZE_MAX: u64 = 16 << 20;
