@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('..', import.meta.url));
 
-/** The binary: PARLOR_BINARY, else the newest profile that `./test` and `cargo build` leave behind. */
+/** The binary: TEST_BINARY, else the newest profile that `./test` and `cargo build` leave behind. */
 export function binary() {
   const target = process.env.CARGO_TARGET_DIR ?? `${top}target`;
-  const candidates = process.env.PARLOR_BINARY
-    ? [process.env.PARLOR_BINARY]
+  const candidates = process.env.TEST_BINARY
+    ? [process.env.TEST_BINARY]
     : ['quick', 'release', 'debug'].map((profile) => `${target}/${profile}/parlor`);
   for (const path of candidates) {
     try {
@@ -29,7 +29,12 @@ export function binary() {
  * gives the exit code; a server that does not end within 10 s is killed and gives null.
  */
 export async function startServer(...args) {
+  // Settings of whoever runs the tests are not those of the server under test.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')),
+  );
   const child = spawn(binary(), ['serve', '--listen', '127.0.0.1:0', ...args], {
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

@@ -5,7 +5,7 @@
 #
 # The suite needs Python 2.7. A `python2.7` of the machine is taken where it works; otherwise Debian
 # 11's packages are unpacked into the cache (nothing is installed), from the archive that the
-# machine's own apt is set up with. PARLOR_PYTHON27=debian forces the second way.
+# machine's own apt is set up with. TEST_PYTHON27=debian forces the second way.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -28,7 +28,7 @@ works() {
 
 find_python() {
   local candidate
-  [ "${PARLOR_PYTHON27:-}" = debian ] && return 1
+  [ "${TEST_PYTHON27:-}" = debian ] && return 1
   for candidate in python2.7 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7*/bin/python2.7; do
     if works "$candidate"; then
       python=$candidate

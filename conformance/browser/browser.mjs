@@ -13,7 +13,7 @@ export const screenshots = fileURLToPath(new URL('../../.cache/screenshots/', im
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 
 function executable() {
-  const candidates = process.env.PARLOR_CHROMIUM ? [process.env.PARLOR_CHROMIUM] : CANDIDATES;
+  const candidates = process.env.TEST_CHROMIUM ? [process.env.TEST_CHROMIUM] : CANDIDATES;
   const found = candidates.find((path) => {
     try {
       accessSync(path);

@@ -3,5 +3,6 @@
 mod bench;
 mod help;
 mod hub;
+mod house;
 mod process;
 mod serve;
