@@ -2,7 +2,7 @@
 
 mod bench;
 mod help;
-mod hub;
 mod house;
+mod hub;
 mod process;
 mod serve;
