@@ -7,3 +7,7 @@
 pub mod signal;
 pub mod sse;
 pub mod websocket;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -60,12 +60,36 @@ pub(crate) enum Phase {
     Failed,
 }
 
-/// The fragmented message that is being sent.
+/// The fragmented message that is being sent; flat, to take one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
     Nothing,
-    Plain(Kind),
-    Compressed(Kind),
+    PlainText,
+    PlainBinary,
+    CompressedText,
+    CompressedBinary,
+}
+
+impl Sending {
+    pub(crate) const fn new(kind: Kind, compressed: bool) -> Self {
+        match (kind, compressed) {
+            (Kind::Text, false) => Self::PlainText,
+            (Kind::Binary, false) => Self::PlainBinary,
+            (Kind::Text, true) => Self::CompressedText,
+            (Kind::Binary, true) => Self::CompressedBinary,
+        }
+    }
+
+    /// Its kind, and whether it is compressed.
+    pub(crate) const fn message(self) -> Option<(Kind, bool)> {
+        match self {
+            Self::Nothing => None,
+            Self::PlainText => Some((Kind::Text, false)),
+            Self::PlainBinary => Some((Kind::Binary, false)),
+            Self::CompressedText => Some((Kind::Text, true)),
+            Self::CompressedBinary => Some((Kind::Binary, true)),
+        }
+    }
 }
 
 /// Streams that outlive a call.

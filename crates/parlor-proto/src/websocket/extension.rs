@@ -132,3 +132,6 @@ fn quoted<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, str>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

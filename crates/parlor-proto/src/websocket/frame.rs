@@ -312,3 +312,6 @@ fn mask_words(bytes: &mut [u8], key: u64) {
         *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,8 @@ mod options;
 mod receive;
 mod scratch;
 mod send;
+#[cfg(test)]
+mod tests;
 mod utf8;
 
 pub use close::CloseCode;

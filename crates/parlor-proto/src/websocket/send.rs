@@ -127,14 +127,13 @@ impl Connection {
             compress,
             fin,
         } = fragment;
-        let (first, compressed) = match self.sending {
-            Sending::Nothing => (
+        let (first, compressed) = match self.sending.message() {
+            None => (
                 true,
                 self.compresses(compress, payload, compressors).is_some(),
             ),
-            Sending::Plain(begun) if begun == kind => (false, false),
-            Sending::Compressed(begun) if begun == kind => (false, true),
-            _ => return Err(Misuse::FragmentKind),
+            Some((begun, compressed)) if begun == kind => (false, compressed),
+            Some(_) => return Err(Misuse::FragmentKind),
         };
         let opcode = if first {
             kind.into()
@@ -155,10 +154,10 @@ impl Connection {
         } else {
             frame::encode_masked(out, (flags, opcode), mask, payload);
         }
-        self.sending = match (fin, compressed) {
-            (true, _) => Sending::Nothing,
-            (false, true) => Sending::Compressed(kind),
-            (false, false) => Sending::Plain(kind),
+        self.sending = if fin {
+            Sending::Nothing
+        } else {
+            Sending::new(kind, compressed)
         };
         if fin && compressed && !self.sends_with_takeover() {
             self.drop_deflater();

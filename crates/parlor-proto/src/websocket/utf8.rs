@@ -65,3 +65,6 @@ impl Validator {
         self.len = u8::try_from(tail.len().min(3)).unwrap_or(3);
     }
 }
+
+#[cfg(test)]
+mod tests;

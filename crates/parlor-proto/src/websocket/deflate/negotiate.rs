@@ -264,3 +264,6 @@ impl Offer {
         Some(Agreement::from_parts(server, client, flags))
     }
 }
+
+#[cfg(test)]
+mod tests;

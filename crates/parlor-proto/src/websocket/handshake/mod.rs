@@ -3,6 +3,8 @@
 mod client;
 mod header;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Accepted, ClientHandshake, ClientRequest, ResponseError};
 pub use server::{Answer, Refusal, Request, ResponseMisuse, Upgrade, validate};
