@@ -3,15 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::effect::{Effect, Effects, Joined};
-use crate::history::{Gap, Resume};
-use crate::hub::Hub;
+use crate::history::{Gap, History, Resume};
 use crate::member::{MemberId, MemberKey, Peer, Profile, SECRET, ShardId};
-use crate::message::{Audience, Message, MessageId};
-use crate::presence::{Notice, Roster};
-use crate::refused::Refused;
-use crate::room::{Room, RoomKey};
-use crate::word::{Ask, Asked, Join, Leave, List, Publication, Refusal, Tell, Update, Verb};
+use crate::message::{Message, MessageId};
+use crate::room::Room;
 
 /// What only the home of a room knows.
 #[derive(Debug)]
@@ -19,50 +14,102 @@ pub(crate) struct Home {
     epoch: u32,
     /// The last offset given.
     head: u64,
+    /// What the room keeps, if it keeps anything.
+    pub(crate) log: Option<Box<dyn History>>,
+    /// When the log has something to forget, as noted in the hub's schedule.
+    pub(crate) due_ms: Option<u64>,
+    /// The room's number among the empty ones, while only its history keeps it.
+    pub(crate) empty: Option<u64>,
     /// Members on other shards. Those of this shard are in the room's own list and the shard's
     /// table of members.
-    remote: BTreeMap<Seat, Remote>,
+    pub(crate) remote: BTreeMap<Seat, Remote>,
     /// Other shards that have members of the room, and how many.
-    shards: Vec<(ShardId, u32)>,
+    pub(crate) shards: Vec<(ShardId, u32)>,
 }
 
 /// Where a member is. It sorts as the member's id does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Seat {
-    shard: ShardId,
-    slot: u32,
+
+pub(crate) struct Seat {
+    pub(crate) shard: ShardId,
+    pub(crate) slot: u32,
 }
 
 #[derive(Debug)]
-struct Remote {
-    generation: u32,
-    secret: [u8; SECRET],
-    profile: Option<Box<Profile>>,
+
+pub(crate) struct Remote {
+    pub(crate) generation: u32,
+    pub(crate) secret: [u8; SECRET],
+    pub(crate) profile: Option<Box<Profile>>,
 }
 
 impl Home {
-    pub(crate) const fn new(epoch: u32) -> Self {
+    pub(crate) fn new(epoch: u32, log: Option<Box<dyn History>>) -> Self {
+        let last = log.as_ref().and_then(|log| log.last());
+        let MessageId {
+            epoch,
+            offset: head,
+        } = last.unwrap_or(MessageId { epoch, offset: 0 });
         Self {
             epoch,
-            head: 0,
+            head,
+            log,
+            due_ms: None,
+            empty: None,
+
             remote: BTreeMap::new(),
             shards: Vec::new(),
         }
     }
 
-    const fn head(&self) -> MessageId {
+    pub(crate) const fn head(&self) -> MessageId {
         MessageId::new(self.epoch, self.head)
     }
 
-    /// What a returning member missed and cannot be told.
-    fn gap(&self, resume: Option<Resume>) -> Option<Gap> {
+    /// Gives the next place.
+    pub(crate) fn advance(&mut self) -> MessageId {
+        self.head += 1;
+        self.head()
+    }
+
+    /// Whether the room holds messages that would go with it.
+    pub(crate) fn keeps_history(&self) -> bool {
+        let log = self.log.as_ref().filter(|log| !log.outlives_room());
+        log.is_some_and(|log| log.oldest().is_some())
+    }
+
+    /// What a returning member missed, and whether some of that is gone.
+    pub(crate) fn replay(&self, resume: Option<Resume>) -> (Vec<Arc<Message>>, Option<Gap>) {
+        let after = |offset| {
+            self.log
+                .as_ref()
+                .map_or_else(Vec::new, |log| log.after(offset))
+        };
         match resume {
-            Some(Resume::Since(id)) if id != self.head() => Some(Gap { oldest: None }),
-            Some(Resume::Since(_) | Resume::Last(_)) | None => None,
+            None => (Vec::new(), None),
+            Some(Resume::Last(count)) => {
+                let count = u64::try_from(count).unwrap_or(u64::MAX);
+                (after(self.head.saturating_sub(count)), None)
+            }
+            Some(Resume::Since(id)) => {
+                let is_ours = id.epoch == self.epoch && id.offset <= self.head;
+                let oldest = self.oldest();
+                let next = id.offset.saturating_add(1);
+                let is_held = oldest.is_some_and(|oldest| oldest <= next);
+                if is_ours && (id.offset == self.head || is_held) {
+                    return (after(id.offset), None);
+                }
+                let oldest = oldest.map(|offset| MessageId::new(self.epoch, offset));
+                (after(0), Some(Gap { oldest }))
+            }
         }
     }
 
-    fn enter(&mut self, seat: Seat, remote: Remote) {
+    fn oldest(&self) -> Option<u64> {
+        self.log.as_ref()?.oldest()
+    }
+
+    pub(crate) fn enter(&mut self, seat: Seat, remote: Remote) {
         if self.remote.insert(seat, remote).is_some() {
             return;
         }
@@ -76,7 +123,7 @@ impl Home {
         }
     }
 
-    fn exit(&mut self, seat: Seat, generation: u32) -> Option<Remote> {
+    pub(crate) fn exit(&mut self, seat: Seat, generation: u32) -> Option<Remote> {
         if self.remote.get(&seat)?.generation != generation {
             return None;
         }
@@ -92,7 +139,7 @@ impl Home {
         Some(remote)
     }
 
-    fn holds(&self, shard: ShardId, member: MemberKey) -> bool {
+    pub(crate) fn holds(&self, shard: ShardId, member: MemberKey) -> bool {
         let remote = self.remote.get(&Seat {
             shard,
             slot: member.slot,
@@ -102,7 +149,7 @@ impl Home {
 }
 
 impl Remote {
-    fn peer(&self, seat: Seat) -> Peer {
+    pub(crate) fn peer(&self, seat: Seat) -> Peer {
         let id = MemberId::new(seat.shard, seat.slot, self.secret);
         Peer::new(id, self.profile.as_deref())
     }
@@ -112,546 +159,5 @@ impl Room {
     /// Members on all shards, as far as this shard knows: all of them at the home.
     pub(crate) fn population(&self) -> usize {
         self.members.len() + self.home.as_ref().map_or(0, |home| home.remote.len())
-    }
-
-    /// Whether nothing holds the room.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.population() == 0 && self.pending == 0
-    }
-}
-
-impl Hub {
-    /// A join has reached the home.
-    pub(crate) fn sequence_join(&mut self, origin: ShardId, join: Join, effects: &mut Effects) {
-        let (member, token) = (join.member, join.token);
-        let room = join.room.clone();
-        match self.admit(origin, join, effects) {
-            Ok(joined) if origin == self.shard => self.seat(joined, effects),
-            Ok(joined) => effects.tell(origin, Tell::Joined { room, joined }),
-            Err(reason) => {
-                let verb = Verb::Join;
-                let refusal = Refusal {
-                    member: Some(member),
-                    verb,
-                    room,
-                    token,
-                    reason,
-                };
-                self.refuse(origin, refusal, effects);
-            }
-        }
-    }
-
-    /// Takes a member into the room's roster and tells the others.
-    fn admit(
-        &mut self,
-        origin: ShardId,
-        join: Join,
-        effects: &mut Effects,
-    ) -> Result<Box<Joined>, Refused> {
-        let key = self.open(&join.room)?;
-        let room = self.rooms.get(key).ok_or(Refused::NotJoined)?;
-        let home = room.home.as_ref().ok_or(Refused::NotJoined)?;
-        let max = self.limits.members_per_room_max;
-        let members = room.population() + 1;
-        if members > max {
-            self.settle(key, effects);
-            return Err(Refused::LimitMembersPerRoom { max });
-        }
-        let seat = Seat {
-            shard: origin,
-            slot: join.member.slot,
-        };
-        let joined = Box::new(Joined {
-            member: join.member,
-            room: key,
-            token: join.token,
-            head: home.head(),
-            members,
-            roster: join.roster.then(|| self.roster(room, home, None, seat)),
-            replay: Vec::new(),
-            gap: home.gap(join.resume),
-        });
-        let Join {
-            member,
-            secret,
-            profile,
-            ..
-        } = join;
-        let remote = Remote {
-            generation: member.generation,
-            secret,
-            profile,
-        };
-        let notice = Notice::PeerJoined(remote.peer(seat));
-        // Before the member has its seat, so that it does not hear of itself.
-        self.notify_small(key, members, notice, effects);
-        if origin != self.shard
-            && let Some(home) = self.home_mut(key)
-        {
-            home.enter(seat, remote);
-        }
-        Ok(joined)
-    }
-
-    /// A leave has reached the home.
-    pub(crate) fn sequence_leave(&mut self, origin: ShardId, leave: Leave, effects: &mut Effects) {
-        let Leave {
-            room,
-            member,
-            token,
-        } = leave;
-        let key = self.rooms.find(&room);
-        let before = key
-            .and_then(|key| self.rooms.get(key))
-            .map_or(0, Room::population);
-        let seat = Seat {
-            shard: origin,
-            slot: member.slot,
-        };
-        let gone = if origin == self.shard {
-            self.members
-                .get(member)
-                .map(|held| held.peer(origin, member.slot))
-        } else {
-            let home = key.and_then(|key| self.home_mut(key));
-            let exited = home.and_then(|home| home.exit(seat, member.generation));
-            exited.map(|remote| remote.peer(seat))
-        };
-        let (Some(key), Some(peer)) = (key, gone) else {
-            let (verb, reason) = (Verb::Leave, Refused::NotJoined);
-            let refusal = Refusal {
-                member: Some(member),
-                verb,
-                room,
-                token,
-                reason,
-            };
-            self.refuse(origin, refusal, effects);
-            return;
-        };
-        if origin == self.shard {
-            self.unseat_left(key, member, token, effects);
-        } else {
-            effects.tell(
-                origin,
-                Tell::Left(Leave {
-                    room,
-                    member,
-                    token,
-                }),
-            );
-        }
-        self.notify_small(key, before, Notice::PeerLeft(peer), effects);
-        self.settle(key, effects);
-    }
-
-    /// A message has reached the home, or the home of one of the rooms to try. `key` is the room
-    /// where the caller knows it.
-    pub(crate) fn sequence(
-        &mut self,
-        key: Option<RoomKey>,
-        mut publication: Publication,
-        effects: &mut Effects,
-    ) {
-        let mut key = key.or_else(|| self.rooms.find(&publication.room));
-        loop {
-            let Err(reason) = self.place(key, &mut publication, effects) else {
-                return;
-            };
-            // Only a message to one member has rooms left to try.
-            let Some(next) = publication.rest.pop() else {
-                let Publication {
-                    origin,
-                    member,
-                    room,
-                    draft,
-                    ..
-                } = publication;
-                let (verb, token) = (Verb::Publish, draft.token);
-                let refusal = Refusal {
-                    member,
-                    verb,
-                    room,
-                    token,
-                    reason,
-                };
-                self.refuse(origin, refusal, effects);
-                return;
-            };
-            let home = self.home_of(&next);
-            publication.room = next;
-            if home != self.shard {
-                effects.ask(home, Ask::Publish(Box::new(publication)));
-                return;
-            }
-            key = self.rooms.find(&publication.room);
-        }
-    }
-
-    /// Gives the message its place and sends it out.
-    fn place(
-        &mut self,
-        key: Option<RoomKey>,
-        publication: &mut Publication,
-        effects: &mut Effects,
-    ) -> Result<(), Refused> {
-        let origin = publication.origin;
-        let member = publication.member;
-        let target = match publication.draft.audience {
-            Audience::Member(target) => Some(target),
-            Audience::Room | Audience::Others => None,
-        };
-        let missing = if target.is_some() {
-            Refused::UnknownPeer
-        } else {
-            Refused::NotJoined
-        };
-        let known = key.and_then(|key| Some((key, self.rooms.get(key)?)));
-        let Some((key, room)) = known.filter(|(_, room)| room.home.is_some()) else {
-            if member.is_some() || target.is_some() {
-                return Err(missing);
-            }
-            self.answer(publication, None, 0, effects);
-            return Ok(());
-        };
-        if member.is_some_and(|member| !self.is_in(room, key, origin, member)) {
-            return Err(missing);
-        }
-        if let Some(target) = target {
-            let (shard, target) = self.locate(room, key, target).ok_or(missing)?;
-            let message = Arc::new(message_of(publication, None));
-            if shard == self.shard {
-                effects.push(Effect::DeliverTo {
-                    member: target,
-                    message,
-                });
-            } else {
-                effects.tell(
-                    shard,
-                    Tell::DeliverTo {
-                        message,
-                        member: target,
-                    },
-                );
-            }
-            self.answer(publication, None, 1, effects);
-        } else {
-            self.spread(key, publication, effects);
-        }
-        Ok(())
-    }
-
-    /// Gives a message to the room its offset, and sends it to every shard that has members.
-    fn spread(&mut self, key: RoomKey, publication: &mut Publication, effects: &mut Effects) {
-        let (origin, member) = (publication.origin, publication.member);
-        let Some(room) = self.rooms.get_mut(key) else {
-            return;
-        };
-        let population = room.population();
-        let Room {
-            members,
-            home: Some(home),
-            ..
-        } = room
-        else {
-            return;
-        };
-        home.head += 1;
-        let id = Some(home.head());
-        let message = Arc::new(message_of(publication, id));
-        let except = member.filter(|_| publication.draft.audience == Audience::Others);
-        let local = except.filter(|_| origin == self.shard);
-        if members.len() > usize::from(local.is_some()) {
-            effects.deliver(key, message.clone(), local);
-        }
-        for &(shard, count) in &home.shards {
-            let except = except.filter(|_| origin == shard);
-            if count > u32::from(except.is_some()) {
-                effects.tell(
-                    shard,
-                    Tell::Deliver {
-                        message: message.clone(),
-                        except,
-                    },
-                );
-            }
-        }
-        self.answer(
-            publication,
-            id,
-            population - usize::from(except.is_some()),
-            effects,
-        );
-    }
-
-    /// Tells the publisher, if it wants to know.
-    fn answer(
-        &self,
-        publication: &Publication,
-        id: Option<MessageId>,
-        receivers: usize,
-        effects: &mut Effects,
-    ) {
-        let member = publication.member;
-        let Some(token) = publication.draft.token else {
-            return;
-        };
-        if publication.origin == self.shard {
-            effects.push(Effect::Published {
-                member,
-                token,
-                id,
-                receivers,
-            });
-        } else {
-            let letter = Tell::Published {
-                member,
-                token,
-                id,
-                receivers,
-            };
-            effects.tell(publication.origin, letter);
-        }
-    }
-
-    /// A changed profile has reached the home.
-    pub(crate) fn sequence_update(
-        &mut self,
-        origin: ShardId,
-        update: Update,
-        effects: &mut Effects,
-    ) {
-        let Update { room, member, peer } = update;
-        let Some(key) = self.rooms.find(&room) else {
-            return;
-        };
-        if origin != self.shard {
-            let seat = Seat {
-                shard: origin,
-                slot: member.slot,
-            };
-            let Some(home) = self.home_mut(key) else {
-                return;
-            };
-            let held = home.remote.get_mut(&seat);
-            let Some(remote) = held.filter(|held| held.generation == member.generation) else {
-                return;
-            };
-            let profile = Profile {
-                name: peer.name.clone(),
-                data: peer.data.clone(),
-            };
-            remote.profile = Some(Box::new(profile));
-        }
-        let population = self.rooms.get(key).map_or(0, Room::population);
-        if population <= self.limits.presence_members_max {
-            let notice = Arc::new(Notice::Presence(peer));
-            self.notify(key, &notice, Some((origin, member)), effects);
-        }
-    }
-
-    /// A question for the roster has reached the home.
-    pub(crate) fn sequence_list(&mut self, origin: ShardId, list: List, effects: &mut Effects) {
-        let List { room, asked, after } = list;
-        let Asked { member, token } = asked;
-        let key = self.rooms.find(&room);
-        let known = key.and_then(|key| Some((key, self.rooms.get(key)?)));
-        let known = known.filter(|(key, room)| self.is_in(room, *key, origin, member));
-        let roster = known.and_then(|(key, room)| {
-            let home = room.home.as_ref()?;
-            let asking = Seat {
-                shard: origin,
-                slot: member.slot,
-            };
-            Some((key, Box::new(self.roster(room, home, after, asking))))
-        });
-        match roster {
-            Some((room, roster)) if origin == self.shard => {
-                self.listed(room, asked, roster, effects);
-            }
-            Some((_, roster)) => {
-                effects.tell(
-                    origin,
-                    Tell::Listed {
-                        room,
-                        asked,
-                        roster,
-                    },
-                );
-            }
-            None => {
-                let (verb, reason) = (Verb::List, Refused::NotJoined);
-                let refusal = Refusal {
-                    member: Some(member),
-                    verb,
-                    room,
-                    token,
-                    reason,
-                };
-                self.refuse(origin, refusal, effects);
-            }
-        }
-    }
-
-    /// Tells the room, if it had at most so many members that notices are sent.
-    pub(crate) fn notify_small(
-        &self,
-        key: RoomKey,
-        members: usize,
-        notice: Notice,
-        effects: &mut Effects,
-    ) {
-        if members <= self.limits.presence_members_max {
-            self.notify(key, &Arc::new(notice), None, effects);
-        }
-    }
-
-    fn notify(
-        &self,
-        key: RoomKey,
-        notice: &Arc<Notice>,
-        except: Option<(ShardId, MemberKey)>,
-        effects: &mut Effects,
-    ) {
-        let Some(room) = self.rooms.get(key) else {
-            return;
-        };
-        let except_on = |shard| {
-            except
-                .filter(|(on, _)| *on == shard)
-                .map(|(_, member)| member)
-        };
-        let local = except_on(self.shard);
-        if room.members.len() > usize::from(local.is_some()) {
-            let notice = Arc::clone(notice);
-            effects.notice(key, notice, local);
-        }
-        for &(shard, count) in room.home.iter().flat_map(|home| &home.shards) {
-            let except = except_on(shard);
-            if count > u32::from(except.is_some()) {
-                let (room, notice) = (room.name.clone(), Arc::clone(notice));
-                effects.tell(
-                    shard,
-                    Tell::Notice {
-                        room,
-                        notice,
-                        except,
-                    },
-                );
-            }
-        }
-    }
-
-    fn refuse(&mut self, origin: ShardId, refusal: Refusal, effects: &mut Effects) {
-        if origin == self.shard {
-            self.refused(refusal, effects);
-        } else {
-            effects.tell(origin, Tell::Refused(Box::new(refusal)));
-        }
-    }
-
-    /// Whether a member is in a room whose home is here.
-    fn is_in(&self, room: &Room, key: RoomKey, origin: ShardId, member: MemberKey) -> bool {
-        if origin == self.shard {
-            let membership = self
-                .members
-                .get(member)
-                .and_then(|held| held.membership(key));
-            membership.is_some_and(|membership| membership.is_seated())
-        } else {
-            room.home
-                .as_ref()
-                .is_some_and(|home| home.holds(origin, member))
-        }
-    }
-
-    /// Where a member of the room is. The whole id is compared.
-    fn locate(&self, room: &Room, key: RoomKey, id: MemberId) -> Option<(ShardId, MemberKey)> {
-        let shard = id.shard();
-        if shard == self.shard {
-            let found = self.members.find(&id)?;
-            return self
-                .is_in(room, key, shard, found)
-                .then_some((shard, found));
-        }
-        let remote = room.home.as_ref()?.remote.get(&Seat {
-            shard,
-            slot: id.slot(),
-        })?;
-        let found = MemberKey {
-            slot: id.slot(),
-            generation: remote.generation,
-        };
-        (remote.secret == id.secret()).then_some((shard, found))
-    }
-
-    /// The members after `after`, but the one who asks.
-    fn roster(&self, room: &Room, home: &Home, after: Option<MemberId>, asking: Seat) -> Roster {
-        let after = after.map(|id| Seat {
-            shard: id.shard(),
-            slot: id.slot(),
-        });
-        let is_after = |seat: &Seat| *seat != asking && after.is_none_or(|after| *seat > after);
-        let max = self.limits.roster_members_max;
-        let shard = self.shard;
-        let local = room.members.iter().map(|member| Seat {
-            shard,
-            slot: member.slot,
-        });
-        let mut seats: Vec<Seat> = local.filter(is_after).collect();
-        if seats.len() > max + 1 {
-            // Cheaper than to sort a large room.
-            seats.select_nth_unstable(max);
-            seats.truncate(max + 1);
-        }
-        let from = after.unwrap_or(Seat {
-            shard: ShardId(0),
-            slot: 0,
-        });
-        let remote = home.remote.range(from..).map(|(seat, _)| *seat);
-        seats.extend(remote.filter(is_after).take(max + 1));
-        seats.sort_unstable();
-
-        let mut roster = Roster::default();
-        let mut bytes = 0;
-        for seat in seats {
-            let Some(peer) = self.peer_at(home, seat) else {
-                continue;
-            };
-            bytes += peer.cost();
-            let full = roster.peers.len() >= max;
-            if full || (bytes > self.limits.roster_bytes_max && !roster.peers.is_empty()) {
-                roster.more = true;
-                break;
-            }
-            roster.peers.push(peer);
-        }
-        roster
-    }
-
-    fn peer_at(&self, home: &Home, seat: Seat) -> Option<Peer> {
-        if seat.shard == self.shard {
-            let member = self.members.at(seat.slot)?;
-            return Some(member.peer(seat.shard, seat.slot));
-        }
-        home.remote.get(&seat).map(|remote| remote.peer(seat))
-    }
-
-    fn home_mut(&mut self, key: RoomKey) -> Option<&mut Home> {
-        self.rooms.get_mut(key)?.home.as_deref_mut()
-    }
-}
-
-fn message_of(publication: &mut Publication, id: Option<MessageId>) -> Message {
-    let draft = &mut publication.draft;
-    Message {
-        id,
-        room: publication.room.clone(),
-        event: draft.event.take(),
-        payload: draft.payload.clone(),
-        from: publication.from.take(),
-        priority: draft.priority,
-        hint: draft.hint,
     }
 }

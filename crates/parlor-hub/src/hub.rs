@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::effect::{Effect, Effects};
-use crate::history::Resume;
-use crate::home::Home;
+use crate::effect::Effects;
+use crate::history::{Histories, MemoryHistories};
+
 use crate::limits::Limits;
 use crate::member::{Member, MemberId, MemberKey, Members, Peer, ShardId};
 use crate::message::{Audience, Draft};
 use crate::presence::Notice;
 use crate::refused::Refused;
-use crate::room::{Keyed, Room, RoomKey, RoomName, RoomRef, Rooms};
+use crate::request::{JoinOptions, Page, Seeds};
+use crate::room::{Keyed, RoomKey, RoomName, RoomRef, Rooms};
+use crate::table::{RoomOptions, RoomTable};
+use crate::upkeep::Upkeep;
 use crate::word::{Ask, Asked, Join, Leave, List, Publication, Update};
 
 /// The rooms and members of one shard. See the [crate documentation](crate) for how the hubs of
@@ -24,41 +27,14 @@ use crate::word::{Ask, Asked, Join, Leave, List, Publication, Update};
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) shard: ShardId,
-    shards: u16,
-    seeds: Seeds,
+    pub(crate) shards: u16,
+    pub(crate) seeds: Seeds,
     pub(crate) limits: Limits,
+    pub(crate) table: Arc<RoomTable>,
+    pub(crate) histories: Box<dyn Histories>,
     pub(crate) members: Members,
     pub(crate) rooms: Rooms,
-    /// Rooms whose home is here.
-    homed: usize,
-    epochs_drawn: u64,
-}
-
-/// Random numbers that the hub needs once.
-#[derive(Clone, Copy, Debug)]
-pub struct Seeds {
-    /// Decides which shard is the home of a room, so it is the same on all shards. Secret, or
-    /// clients could choose names that all live on one shard.
-    pub placement: u64,
-    /// From which the epochs of rooms are drawn. It must differ in each run of the server: an
-    /// epoch that comes again would hide a gap.
-    pub epochs: u64,
-}
-
-/// How a member joins.
-#[derive(Clone, Debug, Default)]
-pub struct JoinOptions {
-    /// Carried back by [`Joined`](crate::Joined) or [`Effect::Refused`].
-    pub token: Option<u64>,
-    /// The member's new name; it keeps the one it has where none is given. A name belongs to the
-    /// member, not to the room: its other rooms are told.
-    pub name: Option<Arc<str>>,
-    /// The member's new presence data, one JSON value; as with the name.
-    pub data: Option<Bytes>,
-    /// Whether to tell who else is there.
-    pub roster: bool,
-    /// What to replay; nothing where none is given.
-    pub resume: Option<Resume>,
+    pub(crate) upkeep: Upkeep,
 }
 
 impl Hub {
@@ -70,11 +46,27 @@ impl Hub {
             shards: shards.max(1),
             seeds,
             limits,
+            table: Arc::new(RoomTable::new(RoomOptions::without_history())),
+            histories: Box::new(MemoryHistories),
             members: Members::default(),
             rooms: Rooms::new(Keyed(seeds.placement)),
-            homed: 0,
-            epochs_drawn: 0,
+            upkeep: Upkeep::default(),
         }
+    }
+
+    /// Gives the rooms their options; without a table no room keeps a history. The table must be
+    /// the same on all shards, and given before the first verb.
+    #[must_use]
+    pub fn with_rooms(mut self, table: Arc<RoomTable>) -> Self {
+        self.table = table;
+        self
+    }
+
+    /// Keeps the histories elsewhere than in memory. To be given before the first verb.
+    #[must_use]
+    pub fn with_histories(mut self, histories: Box<dyn Histories>) -> Self {
+        self.histories = histories;
+        self
     }
 
     /// A connection becomes a member, in no room. `secret` is to be drawn from a source that
@@ -97,7 +89,7 @@ impl Hub {
     }
 
     /// The member asks to be in a room, which is made if there is none. Once this has returned
-    /// `Ok`, the answer is one [`Effect::Joined`] or one [`Effect::Refused`], now or later, unless
+    /// `Ok`, the answer is one `Effect::Joined` or one `Effect::Refused`, now or later, unless
     /// the member is disconnected first. Until then the member may already publish: what it
     /// publishes comes after the join.
     ///
@@ -114,7 +106,7 @@ impl Hub {
     ) -> Result<(), Refused> {
         self.check_profile(options.name.as_deref(), options.data.as_ref())?;
         self.check_join(key, room)?;
-        let room_key = self.open(room)?;
+        let room_key = self.open(room, effects)?;
         let JoinOptions {
             token,
             name,
@@ -148,7 +140,7 @@ impl Hub {
     }
 
     /// The member asks to be out of a room. Once this has returned `Ok`, the answer is one
-    /// [`Effect::Left`] (or [`Effect::Refused`] where the join before it was refused); the member
+    /// `Effect::Left` (or `Effect::Refused` where the join before it was refused); the member
     /// may still hear messages before that and none after.
     ///
     /// # Errors
@@ -187,7 +179,7 @@ impl Hub {
     }
 
     /// The member publishes in a room that it is in, or that it has asked to join. A draft with a
-    /// token is answered by [`Effect::Published`] or [`Effect::Refused`], now or later; without a
+    /// token is answered by `Effect::Published` or `Effect::Refused`, now or later; without a
     /// token only a refusal is told.
     ///
     /// A message to one member goes through the home of the room like any other, so that it does
@@ -235,7 +227,7 @@ impl Hub {
     }
 
     /// Publishes in a room in the name of no member. A draft with a token is answered by
-    /// [`Effect::Published`] or [`Effect::Refused`] with no member, now or later. A room that does
+    /// `Effect::Published` or `Effect::Refused` with no member, now or later. A room that does
     /// not exist is made only where its history is on; otherwise nobody hears the message, and it
     /// gets no id. [`Audience::Others`] means everyone here.
     pub fn publish_anonymous(&mut self, room: &RoomName, draft: Draft, effects: &mut Effects) {
@@ -256,7 +248,7 @@ impl Hub {
     }
 
     /// The member changes its name, its presence data, or both; what is not given stays. The
-    /// others in its rooms are told by [`Effect::Notice`].
+    /// others in its rooms are told by `Effect::Notice`.
     ///
     /// # Errors
     /// [`Refused::UnknownMember`], [`Refused::LimitName`], [`Refused::LimitPresence`].
@@ -275,7 +267,7 @@ impl Hub {
     }
 
     /// Asks who else is in a room that the member is in, sorted by id, from after the id `after`
-    /// on. The answer is [`Effect::Listed`], now or later.
+    /// on. The answer is `Effect::Listed`, now or later.
     ///
     /// # Errors
     /// [`Refused::UnknownMember`], [`Refused::NotJoined`].
@@ -349,7 +341,7 @@ impl Hub {
     }
 
     /// The members of a room on this shard, in no order. The list changes with the verbs, at once:
-    /// see [`Joined`](crate::Joined) and [`Effect::Left`] for what a batch under way owes to whom.
+    /// see [`Joined`](crate::Joined) and `Effect::Left` for what a batch under way owes to whom.
     /// Empty for a key that names no room.
     #[must_use]
     pub fn members_of(&self, room: RoomKey) -> &[MemberKey] {
@@ -360,6 +352,12 @@ impl Hub {
     #[must_use]
     pub fn room_name(&self, room: RoomKey) -> Option<&RoomName> {
         self.rooms.get(room).map(|room| &room.name)
+    }
+
+    /// The [class](crate::RoomOptions::class) of a room; 0 for a key that names no room.
+    #[must_use]
+    pub fn room_class(&self, room: RoomKey) -> u16 {
+        self.rooms.get(room).map_or(0, |room| room.class)
     }
 
     /// The key of a room that this shard knows.
@@ -398,16 +396,6 @@ impl Hub {
         rooms
             .filter(|membership| membership.wanted)
             .map(|membership| membership.room)
-    }
-
-    /// How much the hub holds now.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts {
-            members: self.members.len(),
-            rooms: self.rooms.len(),
-            rooms_homed: self.homed,
-        }
     }
 
     /// Which shard gives the order of a room.
@@ -529,69 +517,4 @@ impl Hub {
             }
         }
     }
-
-    /// The room, made if this shard does not know it.
-    pub(crate) fn open(&mut self, name: &RoomName) -> Result<RoomKey, Refused> {
-        if let Some(key) = self.rooms.find(name) {
-            return Ok(key);
-        }
-        let shard = self.home_of(name);
-        let mut home = None;
-        if shard == self.shard {
-            let max = self.limits.rooms_max.div_ceil(self.shards.into());
-            if self.homed >= max {
-                return Err(Refused::LimitRooms { max });
-            }
-            self.homed += 1;
-            home = Some(Box::new(Home::new(self.draw_epoch())));
-        }
-        let name = name.clone();
-        Ok(self.rooms.insert(Room {
-            name,
-            members: Vec::new(),
-            pending: 0,
-            shard,
-            home,
-        }))
-    }
-
-    /// Frees the room if nothing holds it any more.
-    pub(crate) fn settle(&mut self, key: RoomKey, effects: &mut Effects) {
-        if self.rooms.get(key).is_some_and(Room::is_idle) {
-            let freed = self.rooms.remove(key);
-            if freed.is_some_and(|room| room.home.is_some()) {
-                self.homed -= 1;
-            }
-            effects.push(Effect::Freed { room: key });
-        }
-    }
-
-    fn draw_epoch(&mut self) -> u32 {
-        self.epochs_drawn += 1;
-        let drawn = Keyed(self.seeds.epochs).hash_one((self.shard, self.epochs_drawn));
-        let [a, b, c, d, ..] = drawn.to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
-    }
-}
-
-/// Which part of a room's members to list.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Page {
-    /// Carried back by [`Effect::Listed`].
-    pub token: Option<u64>,
-    /// The last id of the page before; none for the first page. It may be of a member that has
-    /// left since.
-    pub after: Option<MemberId>,
-}
-
-/// How much a hub holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Connected members of this shard.
-    pub members: usize,
-    /// Rooms that this shard knows: those whose home is here, and those with members here.
-    pub rooms: usize,
-    /// Rooms whose home is here. Their sum over all shards is the number of rooms.
-    pub rooms_homed: usize,
 }

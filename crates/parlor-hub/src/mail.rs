@@ -2,7 +2,7 @@
 
 use crate::effect::{Effect, Effects, Joined, Request};
 use crate::hub::Hub;
-use crate::member::{MemberKey, ShardId, UNSEATED};
+use crate::member::{MemberKey, ShardId, UNSEATED, reserve};
 use crate::presence::Roster;
 use crate::room::{RoomKey, RoomName};
 use crate::word::{Ask, Asked, Leave, Letter, Refusal, Tell, Verb, Word};
@@ -102,6 +102,8 @@ impl Hub {
             membership.in_flight = membership.in_flight.saturating_sub(1);
             membership.position =
                 u32::try_from(room.members.len()).expect("a room has fewer members than 2^32");
+            let len = room.members.len();
+            reserve(&mut room.members, len + 1);
             room.members.push(member);
             effects.push(Effect::Joined(joined));
         }

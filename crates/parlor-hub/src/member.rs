@@ -323,6 +323,7 @@ impl Members {
     pub(crate) fn connect(&mut self, key: MemberKey, secret: [u8; SECRET]) -> Result<(), Refused> {
         let slot = key.slot as usize;
         if slot >= self.slots.len() {
+            reserve(&mut self.slots, slot + 1);
             self.slots.resize_with(slot + 1, Member::default);
         }
         let member = &mut self.slots[slot];
@@ -373,6 +374,15 @@ impl Members {
             slot: id.slot(),
             generation: member.generation,
         })
+    }
+}
+
+/// Makes room for `len` entries, growing by a quarter: doubling would leave as much again unused
+/// with the tables that hold most of the memory of an idle member.
+pub(crate) fn reserve<T>(list: &mut Vec<T>, len: usize) {
+    if len > list.capacity() {
+        let spare = len / 4 + 3;
+        list.reserve_exact(len + spare - list.len());
     }
 }
 

@@ -1,6 +1,9 @@
 //! Who is in a room: rosters, and the news of who comes, goes and changes.
 
-use crate::member::{MemberId, Peer};
+use crate::home::{Home, Seat};
+use crate::hub::Hub;
+use crate::member::{MemberId, Peer, ShardId};
+use crate::room::Room;
 
 /// Members of a room, sorted by id, the asking member left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,5 +51,65 @@ impl Notice {
     #[must_use]
     pub const fn id(&self) -> MemberId {
         self.peer().id
+    }
+}
+
+impl Hub {
+    /// The members after `after`, but the one who asks.
+    pub(crate) fn roster(
+        &self,
+        room: &Room,
+        home: &Home,
+        after: Option<MemberId>,
+        asking: Seat,
+    ) -> Roster {
+        let after = after.map(|id| Seat {
+            shard: id.shard(),
+            slot: id.slot(),
+        });
+        let is_after = |seat: &Seat| *seat != asking && after.is_none_or(|after| *seat > after);
+        let max = self.limits.roster_members_max;
+        let shard = self.shard;
+        let local = room.members.iter().map(|member| Seat {
+            shard,
+            slot: member.slot,
+        });
+        let mut seats: Vec<Seat> = local.filter(is_after).collect();
+        if seats.len() > max + 1 {
+            // Cheaper than to sort a large room.
+            seats.select_nth_unstable(max);
+            seats.truncate(max + 1);
+        }
+        let from = after.unwrap_or(Seat {
+            shard: ShardId(0),
+            slot: 0,
+        });
+        let remote = home.remote.range(from..).map(|(seat, _)| *seat);
+        seats.extend(remote.filter(is_after).take(max + 1));
+        seats.sort_unstable();
+
+        let mut roster = Roster::default();
+        let mut bytes = 0;
+        for seat in seats {
+            let Some(peer) = self.peer_at(home, seat) else {
+                continue;
+            };
+            bytes += peer.cost();
+            let full = roster.peers.len() >= max;
+            if full || (bytes > self.limits.roster_bytes_max && !roster.peers.is_empty()) {
+                roster.more = true;
+                break;
+            }
+            roster.peers.push(peer);
+        }
+        roster
+    }
+
+    fn peer_at(&self, home: &Home, seat: Seat) -> Option<Peer> {
+        if seat.shard == self.shard {
+            let member = self.members.at(seat.slot)?;
+            return Some(member.peer(seat.shard, seat.slot));
+        }
+        home.remote.get(&seat).map(|remote| remote.peer(seat))
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Room {
     /// Answers of the home that are still to come. The key must not be given away before.
     pub(crate) pending: u32,
     pub(crate) shard: ShardId,
+    /// What the shell decides by.
+    pub(crate) class: u16,
     /// Present on the room's home shard.
     pub(crate) home: Option<Box<Home>>,
 }

@@ -6,9 +6,12 @@
     reason = "test code; a broken assumption of the test itself may end it"
 )]
 
+mod memory;
 mod model;
 mod random;
+mod returning;
 mod rooms;
+mod shards;
 mod shell;
 mod simulation;
 mod world;

@@ -1,11 +1,14 @@
 //! The oracle: what each member must hear, written down at the moment in which a room's home takes
 //! each request, without any of the hub's machinery (no shards, no keys, no positions).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use parlor_hub::{
-    Audience, Limits, MemberId, MessageId, Notice, Peer, Refused, RoomName, Sender, ShardId,
+    Audience, Hub, Limits, MemberId, MessageId, Notice, Peer, Refused, Resume, RoomName, RoomTable,
+    Sender, ShardId,
 };
+
+use crate::memory::Kept;
 
 /// What a member hears in one room, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub(crate) enum Answer {
         head: u64,
         members: usize,
         roster: Option<(Vec<Peer>, bool)>,
+        replay: Vec<Heard>,
+        gap: Option<Option<u64>>,
     },
     Left {
         session: usize,
@@ -55,6 +60,7 @@ pub(crate) enum Tag {
         room: RoomName,
         token: u64,
         roster: bool,
+        resume: Option<Resume>,
     },
     Leave {
         peer: Peer,
@@ -83,6 +89,7 @@ pub(crate) struct Say {
     pub(crate) number: u64,
     pub(crate) audience: Audience,
     pub(crate) token: Option<u64>,
+    pub(crate) event_bytes: usize,
 }
 
 /// One stay of a member in a room.
@@ -96,35 +103,57 @@ pub(crate) struct Session {
 }
 
 #[derive(Debug, Default)]
-struct Place {
+pub(crate) struct Place {
     /// One life of the room.
-    life: usize,
-    head: u64,
-    members: BTreeMap<MemberId, (Peer, usize)>,
+    pub(crate) life: usize,
+    pub(crate) head: u64,
+    pub(crate) members: BTreeMap<MemberId, (Peer, usize)>,
+    pub(crate) kept: VecDeque<Kept>,
+    /// Its number among the rooms that only their history keeps.
+    pub(crate) empty: Option<u64>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Model {
-    limits: Limits,
-    shards: u16,
-    rooms: BTreeMap<RoomName, Place>,
-    lives: usize,
+    pub(crate) limits: Limits,
+    pub(crate) table: RoomTable,
+    pub(crate) shards: u16,
+    /// Asked for nothing but which shard is a room's home.
+    placement: Hub,
+    pub(crate) now_ms: Vec<u64>,
+    pub(crate) rooms: BTreeMap<RoomName, Place>,
+    /// All that was said in each life of each room.
+    pub(crate) lives: Vec<Vec<Heard>>,
+    pub(crate) emptied: u64,
     pub(crate) sessions: Vec<Session>,
     pub(crate) answers: BTreeMap<u64, Answer>,
     /// The epoch of each life of each room, as the hub told it.
-    epochs: BTreeMap<usize, u32>,
+    pub(crate) epochs: BTreeMap<usize, u32>,
     session_lives: Vec<usize>,
     token_lives: BTreeMap<u64, usize>,
     last_numbers: BTreeMap<(RoomName, MemberId), u64>,
 }
 
+impl Heard {
+    pub(crate) fn offset(&self) -> u64 {
+        match self {
+            Self::Message { offset, .. } => *offset,
+            _ => 0,
+        }
+    }
+}
+
 impl Model {
-    pub(crate) fn new(shards: u16, limits: Limits) -> Self {
+    pub(crate) fn new(placement: Hub, shards: u16, limits: Limits, table: RoomTable) -> Self {
         Self {
             limits,
+            table,
             shards,
+            placement,
+            now_ms: vec![0; shards.into()],
             rooms: BTreeMap::new(),
-            lives: 0,
+            lives: Vec::new(),
+            emptied: 0,
             sessions: Vec::new(),
             answers: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -136,20 +165,16 @@ impl Model {
 
     /// The home takes a request. A message to one member that is not found may have to go on, to
     /// the home of the room named first in what is returned.
-    pub(crate) fn apply(
-        &mut self,
-        tag: Tag,
-        home_of: impl Fn(&RoomName) -> ShardId,
-    ) -> Result<Option<Tag>, String> {
+    pub(crate) fn apply(&mut self, tag: Tag) -> Result<Option<Tag>, String> {
         match tag {
             Tag::Join {
                 peer,
                 room,
                 token,
                 roster,
+                resume,
             } => {
-                let rooms_homed = self.rooms_homed(home_of(&room), &home_of);
-                let answer = self.join(peer, &room, roster, rooms_homed);
+                let answer = self.join(peer, &room, roster, resume);
                 self.answers.insert(token, answer);
             }
             Tag::Leave { peer, room, token } => {
@@ -159,7 +184,7 @@ impl Model {
                 }
             }
             Tag::Publish { from, rooms, say } => {
-                return self.publish(from, rooms, say, home_of);
+                return self.publish(from, rooms, say);
             }
             Tag::Update { peer, room } => self.update(peer, &room),
             Tag::List {
@@ -175,41 +200,22 @@ impl Model {
         Ok(None)
     }
 
-    pub(crate) fn rooms_homed(
-        &self,
-        home: ShardId,
-        home_of: impl Fn(&RoomName) -> ShardId,
-    ) -> usize {
-        self.rooms
-            .keys()
-            .filter(|room| home_of(room) == home)
-            .count()
+    pub(crate) fn home_of(&self, room: &RoomName) -> ShardId {
+        self.placement.home_of(room)
     }
 
-    pub(crate) fn rooms_max(&self) -> usize {
-        self.limits.rooms_max.div_ceil(self.shards.into())
-    }
-
-    pub(crate) fn exists(&self, room: &RoomName) -> bool {
-        self.rooms.contains_key(room)
-    }
-
-    fn join(&mut self, peer: Peer, room: &RoomName, roster: bool, homed: usize) -> Answer {
-        if !self.rooms.contains_key(room) {
-            let max = self.rooms_max();
-            if homed >= max {
-                return Answer::Refused(Refused::LimitRooms { max });
-            }
-            self.lives += 1;
-            let life = self.lives;
-            self.rooms.insert(
-                room.clone(),
-                Place {
-                    life,
-                    ..Place::default()
-                },
-            );
+    fn join(
+        &mut self,
+        peer: Peer,
+        room: &RoomName,
+        roster: bool,
+        resume: Option<Resume>,
+    ) -> Answer {
+        if let Err(refused) = self.begin(room) {
+            return Answer::Refused(refused);
         }
+        let place = self.rooms.get(room).unwrap();
+        let (replay, gap) = self.replay(place, resume);
         let place = self.rooms.get_mut(room).unwrap();
         let max = self.limits.members_per_room_max;
         if place.members.len() >= max {
@@ -222,6 +228,7 @@ impl Model {
         }
         let session = self.sessions.len();
         place.members.insert(peer.id, (peer, session));
+        place.empty = None;
         self.session_lives.push(place.life);
         let room = room.clone();
         self.sessions.push(Session {
@@ -235,6 +242,8 @@ impl Model {
             head: place.head,
             members,
             roster,
+            replay,
+            gap,
         }
     }
 
@@ -248,9 +257,7 @@ impl Model {
         if place.members.len() < self.limits.presence_members_max {
             tell(&mut self.sessions, place, None, &Heard::Went(peer));
         }
-        if place.members.is_empty() {
-            self.rooms.remove(room);
-        }
+        self.settle(room);
         Answer::Left { session }
     }
 
@@ -259,11 +266,10 @@ impl Model {
         from: Option<Peer>,
         mut rooms: Vec<RoomName>,
         say: Say,
-        home_of: impl Fn(&RoomName) -> ShardId,
     ) -> Result<Option<Tag>, String> {
-        let home = home_of(&rooms[0]);
+        let home = self.home_of(&rooms[0]);
         while let Some(room) = rooms.first().cloned() {
-            if home_of(&room) != home {
+            if self.home_of(&room) != home {
                 return Ok(Some(Tag::Publish { from, rooms, say }));
             }
             rooms.remove(0);
@@ -304,6 +310,13 @@ impl Model {
                 receivers: 1,
             });
         }
+        let keeps = self.table.options(room.as_str()).has_history();
+        if sender.is_none()
+            && keeps
+            && let Err(refused) = self.begin(room)
+        {
+            return Ok(Answer::Refused(refused));
+        }
         let place = self.rooms.get_mut(room);
         let Some(place) = place else {
             let nobody = Answer::Published {
@@ -335,6 +348,8 @@ impl Model {
         if let Some(token) = say.token {
             self.token_lives.insert(token, place.life);
         }
+        self.keep(room, &heard, say.event_bytes);
+        self.settle(room);
         Ok(Answer::Published {
             offset: Some(offset),
             receivers,

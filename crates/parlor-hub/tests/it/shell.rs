@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write};
 
 use parlor_hub::{
-    Effect, Effects, Joined, MemberKey, Message, Notice, Refused, Request, RoomKey, RoomName,
-    ShardId, Word,
+    Effect, Effects, Joined, MemberKey, Message, MessageId, Notice, Refused, Request, RoomKey,
+    RoomName, ShardId, Word,
 };
 
+use crate::memory::gap_of;
 use crate::model::{Answer, Heard, Model, Of, Tag};
 use crate::world::{Checked, Fault, Known, Letter, World, check_message};
 
@@ -25,8 +26,8 @@ impl World {
                 asks.push_back((home, tag));
                 continue;
             }
-            let hub = &self.hubs[0];
-            if let Some(onward) = self.model.apply(tag, |room| hub.home_of(room))?
+
+            if let Some(onward) = self.model.apply(tag)?
                 && let Tag::Publish { rooms, .. } = &onward
             {
                 asks.push_back((self.home_of(&rooms[0]), onward));
@@ -51,6 +52,7 @@ impl World {
             return Err(format!("not sent: {asks:?}"));
         }
         let hub = &self.hubs[usize::from(shard.0)];
+        self.model.check_counts(shard, hub.counts())?;
         for (key, known) in &mut self.known[usize::from(shard.0)] {
             let mut members = hub.members_of(*key).to_vec();
             members.sort_unstable();
@@ -117,6 +119,7 @@ impl World {
                 ..
             } => {
                 self.here(at, Some(member))?;
+                self.count("lists");
                 let answer = Answer::Listed {
                     peers: roster.peers,
                     more: roster.more,
@@ -218,6 +221,7 @@ impl World {
             .copied()
             .filter(|member| Some(*member) != except)
             .collect();
+        self.saw(&message.room, id);
         if members.is_empty() {
             return Err("delivered to nobody".to_owned());
         }
@@ -261,7 +265,16 @@ impl World {
         Ok(())
     }
 
+    fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+
     fn hear(&mut self, at: usize, member: MemberKey, room: &RoomName, heard: &Heard) -> Checked {
+        self.count(match heard {
+            Heard::Message { .. } => "messages",
+            Heard::Direct { .. } => "messages to one member",
+            Heard::Came(_) | Heard::Went(_) | Heard::Changed(_) => "notices",
+        });
         let client = *self.by_key[at]
             .get(&member)
             .ok_or("delivered to a stale member")?;
@@ -289,17 +302,27 @@ impl World {
             return Err("joined unasked".to_owned());
         };
         let session = *session;
-        let (head, members) = (joined.head.offset, joined.members);
-        self.answer(
-            token,
-            &Answer::Joined {
-                session,
-                head,
-                members,
-                roster,
-            },
-        )?;
         self.model.check_epoch(Of::Session(session), joined.head)?;
+        let answer = Answer::Joined {
+            session,
+            head: joined.head.offset,
+            members: joined.members,
+            roster,
+            replay: replay_of(joined)?,
+            gap: gap_of(joined.gap, joined.head)?,
+        };
+        self.answer(token, &answer)?;
+        self.saw(&name, joined.head);
+        self.count("joins");
+        if !joined.replay.is_empty() {
+            self.count(if joined.gap.is_some() {
+                "replays after a gap"
+            } else {
+                "replays"
+            });
+        } else if joined.gap.is_some() {
+            self.count("gaps without a replay");
+        }
         let known = self.known[at].entry(joined.room);
         let known = known.or_insert_with(|| Known {
             name: name.clone(),
@@ -336,6 +359,12 @@ impl World {
     }
 
     fn refused(&mut self, token: u64, request: Request, reason: Refused) -> Checked {
+        self.count(match reason {
+            Refused::LimitRooms { .. } => "refused rooms",
+            Refused::LimitMembersPerRoom { .. } => "full rooms",
+            Refused::UnknownPeer => "unknown peers",
+            _ => "other refusals",
+        });
         let (client, room) = self.answer(token, &Answer::Refused(reason))?;
         let moves = matches!(request, Request::Join(_) | Request::Leave(_));
         if let Some(client) = client.filter(|_| moves) {
@@ -349,6 +378,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Remembers some of the ids that members were told.
+    fn saw(&mut self, room: &RoomName, id: MessageId) {
+        if self.seen.len() < 200 {
+            self.seen.push((room.clone(), id));
+        } else {
+            let at = self.random.below(200);
+            self.seen[at] = (room.clone(), id);
+        }
     }
 
     fn here(&self, at: usize, member: Option<MemberKey>) -> Checked {
@@ -379,6 +418,23 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What a returning member was told, if all of it is of this life of the room.
+fn replay_of(joined: &Joined) -> Result<Vec<Heard>, String> {
+    let mut replay = Vec::new();
+    for message in &joined.replay {
+        let id = message.id.ok_or("a replayed message without an id")?;
+        if id.epoch != joined.head.epoch {
+            return Err(format!("replayed {id} at {}", joined.head));
+        }
+        replay.push(Heard::Message {
+            number: check_message(message)?,
+            offset: id.offset,
+            from: message.from.clone(),
+        });
+    }
+    Ok(replay)
 }
 
 /// The room, if the word carries a message to a room.

@@ -1,10 +1,14 @@
 //! Thousands of random connects, joins, leaves, publishes and losses of connection over several
 //! shards. Every member must hear exactly what the oracle wrote down for it.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parlor_hub::{Audience, JoinOptions, Limits, RoomName};
+use parlor_hub::{
+    Audience, JoinOptions, Limits, MessageId, Resume, RoomName, RoomOptions, RoomPattern, RoomTable,
+};
 
 use crate::random::Random;
 use crate::world::{Checked, Fault, World};
@@ -24,11 +28,16 @@ fn every_member_hears_what_it_has_to() {
         Some(seed) => seeds = vec![seed],
         None => seeds.push(RandomState::new().build_hasher().finish()),
     }
+    let many = seeds.len() > 1;
+    let mut tally = BTreeMap::new();
     for seed in seeds {
-        if let Err(error) = run(seed) {
+        if let Err(error) = run(seed, &mut tally) {
             panic!("PARLOR_SEED={seed}: {error}");
         }
     }
+    let told = tally.values().copied().min();
+    let enough = tally.len() == KINDS && told.is_some_and(|least| least >= 20);
+    assert!(enough || !many, "the seeds test too little: {tally:?}");
 }
 
 #[test]
@@ -55,7 +64,10 @@ fn noticed(fault: impl Fn(usize) -> Fault) {
     for at in 0..runs {
         let mut random = Random::new(1000 + at);
         let after = 20 + random.below(200);
-        let mut world = World::new(random.next(), 3, Limits::default(), fault(after));
+        let table = RoomTable::new(RoomOptions::default());
+        let mut world = World::new(random.next(), 3, Limits::default(), table);
+        world.fault = fault(after);
+        world.crowd = random.pick(&[4, 8, 24]);
         let checked = go(&mut world, &mut random, 400, &[1]);
         if world.fault == Fault::Done {
             done += 1;
@@ -68,7 +80,7 @@ fn noticed(fault: impl Fn(usize) -> Fault) {
     );
 }
 
-fn run(seed: u64) -> Checked {
+fn run(seed: u64, tally: &mut BTreeMap<&'static str, usize>) -> Checked {
     let mut random = Random::new(!seed);
     let shards = 1 + random.below(4);
     let mut limits = Limits::default();
@@ -79,11 +91,33 @@ fn run(seed: u64) -> Checked {
         limits.presence_members_max = 2 + random.below(6);
         limits.roster_members_max = 1 + random.below(5);
     }
-    if random.one_in(3) {
+    if random.one_in(2) {
         limits.rooms_max = 1 + random.below(8);
     }
-    let mut world = World::new(seed, u16::try_from(shards).unwrap(), limits, Fault::Nothing);
-    go(&mut world, &mut random, 3000, &[1, 2, 4, 16])
+    if random.one_in(2) {
+        limits.history_bytes_total = random.below(10_000);
+    }
+    let table = table(&mut random);
+    let mut world = World::new(seed, u16::try_from(shards).unwrap(), limits, table);
+    world.crowd = random.pick(&[4, 8, 24]);
+    let checked = go(&mut world, &mut random, 3000, &[1, 2, 4, 16]);
+    for (what, count) in world.tally {
+        *tally.entry(what).or_default() += count;
+    }
+    checked
+}
+
+fn table(random: &mut Random) -> RoomTable {
+    let mut options = || RoomOptions {
+        history_messages: random.pick(&[0, 1, 4, 16, 256, 256]),
+        history_age: Duration::from_millis(random.pick(&[1, 50, 2000, 100_000, 100_000])),
+        history_bytes: random.pick(&[0, 100, 1000, 100_000, 100_000]),
+        class: 0,
+    };
+    let mut table = RoomTable::new(options());
+    table.push(RoomPattern::new("t*").unwrap(), options());
+    table.push(RoomPattern::new("*b*").unwrap(), RoomOptions::default());
+    table
 }
 
 /// `paces`: a word or two are carried once in so many steps.
@@ -111,7 +145,7 @@ fn go(world: &mut World, random: &mut Random, steps: usize, paces: &[usize]) -> 
 
 fn step(world: &mut World, random: &mut Random, rooms: &[RoomName]) -> Checked {
     let live = world.clients.iter().filter(|client| client.live).count();
-    if live < 4 || (live < 24 && random.one_in(12)) {
+    if live < 3 || (live < world.crowd && random.one_in(12)) {
         world.connect(random.pick(&[None, Some("Ann"), Some("Bo")]));
         return Ok(());
     }
@@ -137,14 +171,16 @@ fn step(world: &mut World, random: &mut Random, rooms: &[RoomName]) -> Checked {
                 .one_in(5)
                 .then(|| Bytes::from(random.below(3).to_string()));
             let roster = random.one_in(2);
+            let resume = resume(world, random, room);
             world.join(
                 client,
                 room,
                 JoinOptions {
                     name,
                     data,
+                    token: None,
                     roster,
-                    ..Default::default()
+                    resume,
                 },
             )
         }
@@ -155,10 +191,45 @@ fn step(world: &mut World, random: &mut Random, rooms: &[RoomName]) -> Checked {
         78..86 => world.publish(client, None, Audience::Member(other)),
         86..90 => world.publish_anonymous(room, Audience::Room),
         90..92 => world.publish_anonymous(room, Audience::Member(other)),
-        92..96 => world.list(client, &own, random.one_in(2).then_some(other)),
+        92..94 => {
+            let shard = random.below(world.hubs.len());
+            let step_ms = random.next() % 200;
+            world.tick(shard, step_ms)
+        }
+        94..97 => world.list(client, &own, random.one_in(2).then_some(other)),
         _ => {
             let name = random.one_in(2).then_some("renamed");
             world.update(client, name, &random.below(4).to_string())
         }
     }
 }
+
+/// What a member may come back with: mostly an id that somebody was told.
+fn resume(world: &World, random: &mut Random, room: &RoomName) -> Option<Resume> {
+    match random.below(8) {
+        0..3 => None,
+        3 => Some(Resume::Last(random.below(6))),
+        4 => {
+            let forged = MessageId::new(
+                u32::try_from(random.below(1 << 32)).unwrap(),
+                random.next() % 40,
+            );
+            Some(Resume::Since(forged))
+        }
+        _ => {
+            let seen = world.seen.iter().filter(|(seen, _)| seen == room);
+            let ids: Vec<MessageId> = seen.map(|(_, id)| *id).collect();
+            if ids.is_empty() {
+                return None;
+            }
+            let mut id = random.pick(&ids);
+            if random.one_in(10) {
+                id.offset = random.next() % 100;
+            }
+            Some(Resume::Since(id))
+        }
+    }
+}
+
+/// Kinds of events that a run must have seen.
+const KINDS: usize = 14;

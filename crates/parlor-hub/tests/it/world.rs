@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parlor_hub::{
-    Audience, Draft, Effects, Hub, JoinOptions, Limits, MemberId, MemberKey, Message, Page,
-    Payload, Peer, Priority, Refused, RoomKey, RoomName, RoomRef, Seeds, ShardId, Word,
+    Audience, Draft, Effects, Hub, JoinOptions, Limits, MemberId, MemberKey, Message, MessageId,
+    Page, Payload, Peer, Priority, Refused, RoomKey, RoomName, RoomRef, RoomTable, Seeds, ShardId,
+    Word,
 };
 
 use crate::model::{Model, Say, Tag};
@@ -45,7 +46,13 @@ pub(crate) struct World {
     pub(crate) tokens: BTreeMap<u64, (Option<usize>, RoomName)>,
     pub(crate) numbers: u64,
     pub(crate) words: usize,
+    /// How often what happened, so that a run that tests nothing is noticed.
+    pub(crate) tally: BTreeMap<&'static str, usize>,
+    /// Ids that members were told, to come back with.
+    pub(crate) seen: Vec<(RoomName, MessageId)>,
     pub(crate) fault: Fault,
+    /// Members at most.
+    pub(crate) crowd: usize,
 }
 
 pub(crate) struct Letter {
@@ -74,19 +81,21 @@ pub(crate) struct Held {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, shards: u16, limits: Limits, fault: Fault) -> Self {
+    pub(crate) fn new(seed: u64, shards: u16, limits: Limits, table: RoomTable) -> Self {
         let mut random = Random::new(seed);
         let seeds = Seeds {
             placement: random.next(),
             epochs: random.next(),
         };
-        let hub = |shard| Hub::new(ShardId(shard), shards, seeds, limits.clone());
+        let rooms = Arc::new(table.clone());
+        let bare = |shard| Hub::new(ShardId(shard), shards, seeds, limits.clone());
+        let hub = |shard| bare(shard).with_rooms(Arc::clone(&rooms));
         let each = usize::from(shards);
         let mailboxes = || (0..each).map(|_| VecDeque::new()).collect();
         Self {
             random,
             hubs: (0..shards).map(hub).collect(),
-            model: Model::new(shards, limits.clone()),
+            model: Model::new(bare(0), shards, limits.clone(), table),
             clients: Vec::new(),
             limits,
             mail: (0..each).map(|_| mailboxes()).collect(),
@@ -97,7 +106,10 @@ impl World {
             tokens: BTreeMap::new(),
             numbers: 0,
             words: 0,
-            fault,
+            tally: BTreeMap::new(),
+            seen: Vec::new(),
+            fault: Fault::Nothing,
+            crowd: 24,
         }
     }
 
@@ -195,6 +207,7 @@ impl World {
                 room: room.clone(),
                 token,
                 roster,
+                resume: options.resume,
             },
         ));
         let expected = self.may_join(client, room, home);
@@ -231,10 +244,8 @@ impl World {
             None if held.len() >= max => return Err(Refused::LimitRoomsPerMember { max }),
             _ => {}
         }
-        let max = self.model.rooms_max();
-        let homed = self.model.rooms_homed(home, |room| self.home_of(room));
-        if home == shard && !self.model.exists(room) && homed >= max {
-            return Err(Refused::LimitRooms { max });
+        if home == shard {
+            self.model.may_begin(room)?;
         }
         Ok(())
     }
@@ -448,13 +459,33 @@ impl World {
             }
         }
         self.carry_all()?;
+        for shard in 0..self.hubs.len() {
+            self.tick(shard, 1_000_000)?;
+        }
         for (hub, known) in self.hubs.iter().zip(&self.known) {
             let counts = hub.counts();
+            let evicted = usize::try_from(counts.rooms_evicted).unwrap();
+            let shed = usize::try_from(counts.history_shed).unwrap();
+            *self.tally.entry("evicted rooms").or_default() += evicted;
+            *self.tally.entry("shed messages").or_default() += shed;
             if counts.members + counts.rooms + counts.rooms_homed > 0 || !known.is_empty() {
                 return Err(format!("left behind: {counts:?}, {} keys", known.len()));
             }
         }
         Ok(())
+    }
+
+    /// Time passes on one shard.
+    pub(crate) fn tick(&mut self, shard: usize, step_ms: u64) -> Checked {
+        let now_ms = self.model.now_ms[shard] + step_ms;
+        let mut effects = Effects::new();
+        let next = self.hubs[shard].tick(now_ms, &mut effects);
+        if next.is_some_and(|next| next <= now_ms) {
+            return Err(format!("a tick at {now_ms} left {next:?}"));
+        }
+        let shard = ShardId(u16::try_from(shard).unwrap());
+        self.model.tick(shard, now_ms);
+        self.perform(shard, VecDeque::new(), effects)
     }
 
     pub(crate) fn pick_live(&mut self) -> Option<usize> {
@@ -504,12 +535,14 @@ impl World {
             draft.token = Some(self.token(client, room.unwrap_or(&any)));
         }
         let token = draft.token;
+        let event_bytes = event(number).map_or(0, |event| event.len());
         (
             draft,
             Say {
                 number,
                 audience,
                 token,
+                event_bytes,
             },
         )
     }
