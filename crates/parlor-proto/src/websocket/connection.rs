@@ -195,7 +195,7 @@ impl Connection {
     }
 
     /// How many bytes of the heap this connection holds: what has begun to come in, a pong that is
-    /// owed, and about 50 KiB for an inflater and 300 KiB for a compressor of its own.
+    /// owed, and about 50 KiB for an inflater and 380 KiB for a compressor of its own.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         let partial = self

@@ -9,8 +9,10 @@ mod inbound;
 use std::ops::Range;
 
 use super::connection::{ControlPayload, Phase};
-use super::frame::{self, HEADER_BYTES_MAX, Header, OpCode};
-use super::{CloseCode, Connection, Error, Event, Input, Kind, Options, Role, Scratch, close};
+use super::frame::{self, Flags, HEADER_BYTES_MAX, Header, OpCode};
+use super::{
+    CloseCode, Connection, Delivery, Error, Event, Input, Kind, Options, Role, Scratch, close, utf8,
+};
 
 use inbound::Inbound;
 
@@ -167,17 +169,74 @@ impl Connection {
         scratch: &'a mut Scratch,
     ) -> Result<Option<Event<'a>>, Error> {
         scratch.clear();
+        if let Some(found) = self.whole_message(input, options)? {
+            return Ok(Some(found.event(input, scratch)));
+        }
         match self.step(input, options, scratch) {
             Ok(None) => Ok(None),
             Ok(Some(found)) => Ok(Some(found.event(input, scratch))),
-            Err(error) => {
-                input.take(input.remaining());
-                // After our Close frame there is nothing left to say.
-                let sent = self.phase == Phase::CloseSent;
-                self.stop_receiving(if sent { Phase::Closed } else { Phase::Failed });
-                Err(error)
-            }
+            Err(error) => Err(self.failed(error, input)),
         }
+    }
+
+    /// Takes notice that nothing more is received.
+    #[cold]
+    fn failed(&mut self, error: Error, input: &mut Input<'_>) -> Error {
+        input.take(input.remaining());
+        // After our Close frame there is nothing left to say.
+        let sent = self.phase == Phase::CloseSent;
+        self.stop_receiving(if sent { Phase::Closed } else { Phase::Failed });
+        error
+    }
+
+    /// The hot path: a plain message in one frame that lies whole in the input. Anything else, good
+    /// or bad, is left to [`Connection::step`].
+    #[inline]
+    fn whole_message(
+        &mut self,
+        input: &mut Input<'_>,
+        options: &Options,
+    ) -> Result<Option<Found>, Error> {
+        if self.partial.is_some() || !matches!(self.phase, Phase::Open | Phase::CloseSent) {
+            return Ok(None);
+        }
+        let Ok(Some((header, header_len))) = frame::decode_header(input.rest()) else {
+            return Ok(None);
+        };
+        let kind = match header.opcode {
+            OpCode::Text => Kind::Text,
+            OpCode::Binary => Kind::Binary,
+            _ => return Ok(None),
+        };
+        let present = (input.remaining() - header_len) as u64;
+        if header.flags != Flags::FIN
+            || header.mask.is_some() != (self.role == Role::Server)
+            || header.len > present.min(inbound::message_bytes_max(options) as u64)
+        {
+            return Ok(None);
+        }
+        input.take(header_len);
+        let range = Frame { header, taken: 0 }.take(input);
+        if kind == Kind::Text
+            && options.validate_utf8
+            && !utf8::is_valid(input.slice(range.clone()))
+        {
+            return Err(self.failed(Error::MalformedUtf8, input));
+        }
+        let place = Place::Input(range);
+        Ok(Some(match options.delivery {
+            Delivery::Messages => Found::Message {
+                kind,
+                compressed: false,
+                place,
+            },
+            Delivery::Fragments => Found::Fragment {
+                kind,
+                first: true,
+                fin: true,
+                place,
+            },
+        }))
     }
 
     fn step(
@@ -213,7 +272,6 @@ impl Connection {
     }
 
     /// The frame that is in progress, or the next one as soon as its header is whole.
-    #[inline]
     fn next_frame(
         &mut self,
         input: &mut Input<'_>,
@@ -267,7 +325,6 @@ impl Connection {
     }
 
     /// Whether this frame may stand here, and is within the limits as far as its header tells.
-    #[inline]
     fn admit(&mut self, header: &Header, options: &Options) -> Result<(), Error> {
         match (self.role, header.mask) {
             (Role::Server, None) => return Err(Error::ViolationMaskMissing),

@@ -8,7 +8,7 @@ use super::{Policy, WindowBits};
 
 /// Compresses whole messages, each on its own.
 ///
-/// A shard keeps one a window size and shares what it makes among all members. Up to 300 KiB.
+/// A shard keeps one a window size and shares what it makes among all members. Up to 380 KiB.
 #[derive(Debug)]
 pub struct Compressor {
     stream: Deflater,
@@ -97,7 +97,7 @@ pub(crate) struct Deflater {
 impl Deflater {
     /// What it takes on the heap at most: two windows, a table of positions, one of heads, and the
     /// output that waits.
-    pub(crate) const BYTES_MAX: usize = 300 << 10;
+    pub(crate) const BYTES_MAX: usize = 380 << 10;
 
     pub(crate) fn new(window_bits: WindowBits, level: u8) -> Self {
         let (bits, level) = match window_bits {

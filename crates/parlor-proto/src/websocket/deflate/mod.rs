@@ -20,7 +20,7 @@ pub enum Mode {
     /// thread, and a compressed message can be shared by all members of a room.
     #[default]
     Shared,
-    /// As the peer offers it: a connection keeps its own compressor (up to 300 KiB) and inflater
+    /// As the peer offers it: a connection keeps its own compressor (up to 380 KiB) and inflater
     /// (up to 50 KiB) from its first compressed message on.
     Takeover,
 }

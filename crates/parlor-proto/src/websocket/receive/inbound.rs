@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::deflate::Inflater;
 use super::super::frame::OpCode;
-use super::super::utf8::{self, Validator};
+use super::super::utf8::Validator;
 use super::super::{Connection, Delivery, Error, Input, Kind, Limits, Options, Scratch};
 use super::{Found, Frame, Place};
 
@@ -28,7 +28,6 @@ pub(super) struct Inbound {
 }
 
 /// Checks a message's first frame against the limits.
-#[inline]
 pub(super) fn admit_first(len: u64, compressed: bool, limits: &Limits) -> Result<(), Error> {
     if len > wire_bytes_max(compressed, limits) {
         return Err(Error::LimitMessageBytes {
@@ -44,7 +43,6 @@ pub(super) fn admit_first(len: u64, compressed: bool, limits: &Limits) -> Result
 /// Deflate makes some data longer: by an eighth where all literals have nine bits, by five bytes a
 /// block where they are stored. Twice that is room for any encoder, and a bound for a stream of
 /// empty blocks that never make a byte.
-#[inline]
 const fn wire_bytes_max(compressed: bool, limits: &Limits) -> u64 {
     let max = limits.message_bytes_max as u64;
     match (max, compressed) {
@@ -117,7 +115,6 @@ impl Inbound {
 
 impl Connection {
     /// The next part of a text, binary or continuation frame.
-    #[inline]
     pub(super) fn data(
         &mut self,
         mut frame: Frame,
@@ -131,9 +128,6 @@ impl Connection {
             .and_then(|partial| partial.message.take());
         let range = frame.take(input);
         let fin = frame.header.flags.fin && frame.remaining() == 0;
-        if earlier.is_none() && fin && !frame.header.flags.rsv1 {
-            return whole(&frame, range, input, options).map(Some);
-        }
         let message = match earlier {
             Some(message) => message,
             None => {
@@ -214,10 +208,13 @@ impl Connection {
                 .unwrap_or_else(|| scratch.take_inflater());
             &mut **own.insert(inflater)
         };
-        let mut buffer = std::mem::take(match options.delivery {
-            Delivery::Messages => &mut message.buffer,
-            Delivery::Fragments => &mut scratch.message,
-        });
+        // What is handed over with this part goes where it is shown.
+        let handed_over = part.fin || options.delivery == Delivery::Fragments;
+        let mut buffer = if handed_over && message.buffer.is_empty() {
+            std::mem::take(&mut scratch.message)
+        } else {
+            std::mem::take(&mut message.buffer)
+        };
         let chunk = &mut scratch.chunk;
         let bytes_max = message_bytes_max(options);
         let mut piece = input.slice(part.range);
@@ -243,7 +240,6 @@ impl Connection {
         } else {
             message.inflater = own;
         }
-        let handed_over = part.fin || options.delivery == Delivery::Fragments;
         if handed_over && buffer.is_empty() {
             return Ok(Place::Chunk(pending));
         }
@@ -301,36 +297,7 @@ impl Inbound {
     }
 }
 
-/// A whole, plain message in one frame, where it lies.
-#[inline]
-fn whole(
-    frame: &Frame,
-    range: Range<usize>,
-    input: &Input<'_>,
-    options: &Options,
-) -> Result<Found, Error> {
-    let kind = kind(frame.header.opcode)?;
-    if kind == Kind::Text && options.validate_utf8 && !utf8::is_valid(input.slice(range.clone())) {
-        return Err(Error::MalformedUtf8);
-    }
-    let place = Place::Input(range);
-    Ok(match options.delivery {
-        Delivery::Messages => Found::Message {
-            kind,
-            compressed: false,
-            place,
-        },
-        Delivery::Fragments => Found::Fragment {
-            kind,
-            first: true,
-            fin: true,
-            place,
-        },
-    })
-}
-
 /// The kind that a message's first frame names.
-#[inline]
 const fn kind(opcode: OpCode) -> Result<Kind, Error> {
     match opcode {
         OpCode::Text => Ok(Kind::Text),
@@ -339,7 +306,9 @@ const fn kind(opcode: OpCode) -> Result<Kind, Error> {
     }
 }
 
-const fn message_bytes_max(options: &Options) -> usize {
+/// The limit, where 0 means none.
+#[inline]
+pub(super) const fn message_bytes_max(options: &Options) -> usize {
     match options.limits.message_bytes_max {
         0 => usize::MAX,
         max => max,

@@ -1,0 +1,31 @@
+//! Replays the committed corpus, so that every test run does what the fuzz targets do.
+
+use std::path::Path;
+
+#[expect(clippy::disallowed_methods, reason = "the corpus is files")]
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).expect("a corpus") {
+        body(&std::fs::read(entry.expect("a file").path()).expect("readable"));
+        files += 1;
+    }
+    assert!(files > 0, "no corpus in {}", folder.display());
+}
+
+#[test]
+fn frames() {
+    replay("frames", super::frames);
+}
+
+#[test]
+fn handshake() {
+    replay("handshake", super::handshake);
+}
+
+#[test]
+fn deflate_negotiation() {
+    replay("deflate_negotiation", super::deflate_negotiation);
+}

@@ -1,0 +1,3 @@
+//! What only a whole program can show: how much memory the machines take.
+
+mod websocket_memory;
