@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use parlor::config::{Group, Setting, ValueError};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The settings of the log. It goes to standard error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,9 @@ pub(crate) static SETTINGS: &[Setting<Log>] = &[
             let expected = ValueError::NotAChoice(
                 "error, warn, info, debug, trace or a list such as warn,parlor=debug",
             );
-            if text.is_empty() || EnvFilter::builder().parse(text).is_err() {
+            // A bare word would be taken for the name of a part of the program.
+            let known = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+            if !text.split(',').all(known) || EnvFilter::builder().parse(text).is_err() {
                 return Err(expected);
             }
             text.clone_into(&mut log.level);

@@ -42,6 +42,11 @@ impl Target {
         }
         let address = first_that_answers(&addresses)
             .with_context(|| format!("cannot connect to {host}:{port}"))?;
+        if common.sources > 1 && !(address.is_ipv4() && is_loopback(&address)) {
+            bail!(
+                "--sources are addresses of 127.0.0.0/8, and {address} cannot be reached from there"
+            );
+        }
         let host = if port == 80 {
             host.to_owned()
         } else {

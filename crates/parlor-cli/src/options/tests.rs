@@ -125,6 +125,8 @@ fn wrong_variables_and_arguments_are_named() {
         told(gather(&["--deflate", "maybe"], &[])),
         "--deflate cannot be `maybe`: expected off, shared or takeover"
     );
+    assert!(gather(&["--log-level", "verbose"], &[]).is_err());
+    assert!(gather(&["--log-level", "warn,parlor=debug"], &[]).is_ok());
     assert_eq!(
         told(gather(&["--log-level", "loud,quiet=="], &[])),
         "--log-level cannot be `loud,quiet==`: expected error, warn, info, debug, trace or a list \
