@@ -1,5 +1,6 @@
 //! The hub of one shard: verbs in, effects out.
 
+use std::cmp::Reverse;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::message::{Audience, Draft};
 use crate::presence::Notice;
 use crate::refused::Refused;
 use crate::request::{JoinOptions, Page, Seeds};
-use crate::room::{Keyed, RoomKey, RoomName, RoomRef, Rooms};
+use crate::room::{Keyed, Room, RoomKey, RoomName, RoomRef, Rooms};
 use crate::table::{RoomOptions, RoomTable};
 use crate::upkeep::Upkeep;
 use crate::word::{Ask, Asked, Join, Leave, List, Publication, Update};
@@ -184,7 +185,8 @@ impl Hub {
     ///
     /// A message to one member goes through the home of the room like any other, so that it does
     /// not overtake what its sender published there before. With [`RoomRef::Shared`] the rooms of
-    /// the sender are tried one after the other.
+    /// the sender are tried one after the other, home by home, so that it is carried at most once
+    /// to each shard; such messages keep their order while neither side joins or leaves a room.
     ///
     /// # Errors
     /// [`Refused::UnknownMember`], [`Refused::NotJoined`], [`Refused::UnknownPeer`] (no such
@@ -456,15 +458,13 @@ impl Hub {
         if target.shard().0 >= self.shards {
             return Err(Refused::UnknownPeer);
         }
-        let mut keys = member
-            .rooms()
-            .filter(|membership| membership.wanted)
-            .map(|held| held.room);
-        let first = keys.next().ok_or(Refused::UnknownPeer)?;
-        let name_of = |key| self.rooms.get(key).map(|room| room.name.clone());
-        let mut rest: Vec<RoomName> = keys.filter_map(name_of).collect();
-        // The next one is taken from the end.
-        rest.reverse();
+        let wanted = member.rooms().filter(|membership| membership.wanted);
+        let rooms = wanted.filter_map(|held| Some((held.room, self.rooms.get(held.room)?)));
+        let mut rooms: Vec<(RoomKey, &Room)> = rooms.collect();
+        // One home after the other, and from the last: the next one is taken from the end.
+        rooms.sort_by_key(|(_, room)| Reverse(room.shard));
+        let (first, _) = rooms.pop().ok_or(Refused::UnknownPeer)?;
+        let rest = rooms.iter().map(|(_, room)| room.name.clone()).collect();
         Ok((first, rest))
     }
 

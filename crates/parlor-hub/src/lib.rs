@@ -34,9 +34,8 @@
 //! * performs the effects of a verb, in their order, before those of the next verb. A verb that is
 //!   called while effects are being performed adds to the end;
 //! * carries each [`Effect::Send`] to the mailbox of the other shard, whose [`Hub::receive`] takes
-//!   it: from one shard to another in order, each word once. A mailbox may be slow, and between
-//!   different pairs of shards there is no order to keep. Words that
-//!   [`are reserved`](Word::is_reserved) must not be refused by a full mailbox;
+//!   it: from one shard to another in order, each word once, none lost. A mailbox may be slow, and
+//!   between different pairs of shards there is no order to keep;
 //! * calls [`Hub::tick`] now and then, where rooms keep a history;
 //! * gives each connection a [`MemberKey`], and a new generation to a slot that is used again.
 //!   Whatever was on its way to the member before is dropped here.

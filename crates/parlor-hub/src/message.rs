@@ -175,6 +175,13 @@ impl Payload {
 }
 
 impl Message {
+    /// The event name, also where none was given: `message`. Where a slow member is to have only
+    /// the newest message of each event, this is what tells them apart.
+    #[must_use]
+    pub fn event_name(&self) -> &str {
+        self.event.as_deref().unwrap_or("message")
+    }
+
     /// What the message costs in memory, in bytes, near enough to hold bounds with: its text and
     /// payload, and a fixed part for the rest.
     #[must_use]

@@ -13,7 +13,8 @@ use crate::refused::Refused;
 use crate::room::RoomName;
 
 /// Something for another shard. The shell carries it unread, and gives it to
-/// [`Hub::receive`](crate::Hub::receive) there.
+/// [`Hub::receive`](crate::Hub::receive) there. No word may be lost: a shell whose mailboxes fill
+/// up stops reading from those who publish.
 #[derive(Clone, Debug)]
 pub struct Word(pub(crate) Letter);
 
@@ -147,18 +148,6 @@ impl Word {
             Letter::Tell(tell) => tell.cost(),
         };
         size_of::<Self>() + inside
-    }
-
-    /// Whether the word keeps the shards' picture of who is where (joins, leaves and their
-    /// answers), and must find space in a mailbox that is full for messages.
-    #[must_use]
-    pub const fn is_reserved(&self) -> bool {
-        match &self.0 {
-            Letter::Ask(ask) => matches!(ask, Ask::Join(_) | Ask::Leave(_)),
-            Letter::Tell(tell) => {
-                matches!(tell, Tell::Joined { .. } | Tell::Left(_) | Tell::Refused(_))
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
+use std::hash::Hasher;
 
 use parlor_hub::{
     Effect, Effects, Joined, MemberKey, Message, MessageId, Notice, Refused, Request, RoomKey,
@@ -34,6 +35,9 @@ impl World {
             }
         }
         for effect in effects.drain() {
+            if let Some(digest) = &mut self.digest {
+                digest.write(format!("{effect:?}").as_bytes());
+            }
             self.look(shard, effect, &mut asks)?;
         }
         if self.fault != Fault::Nothing {

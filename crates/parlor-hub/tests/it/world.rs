@@ -1,6 +1,7 @@
 //! Shards, the mailboxes between them, and clients that compare what they hear with the oracle.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::DefaultHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,6 +52,8 @@ pub(crate) struct World {
     /// Ids that members were told, to come back with.
     pub(crate) seen: Vec<(RoomName, MessageId)>,
     pub(crate) fault: Fault,
+    /// Takes in all effects, where wanted.
+    pub(crate) digest: Option<DefaultHasher>,
     /// Members at most.
     pub(crate) crowd: usize,
 }
@@ -110,6 +113,7 @@ impl World {
             seen: Vec::new(),
             fault: Fault::Nothing,
             crowd: 24,
+            digest: None,
         }
     }
 
@@ -306,7 +310,7 @@ impl World {
                 (vec![room.clone()], Ok(()))
             }
             Some(_) => (Vec::new(), Err(Refused::NotJoined)),
-            None => match self.wanted(client) {
+            None => match self.wanted_by_home(client) {
                 rooms if rooms.is_empty() => (rooms, Err(Refused::UnknownPeer)),
                 rooms => (rooms, Ok(())),
             },
@@ -509,6 +513,14 @@ impl World {
         hub.rooms_of(key)
             .filter_map(|room| hub.room_name(room).cloned())
             .collect()
+    }
+
+    /// The same in the order in which they are tried for a message to one member.
+    fn wanted_by_home(&self, client: usize) -> Vec<RoomName> {
+        let mut rooms = self.wanted(client);
+        rooms.reverse();
+        rooms.sort_by_key(|room| self.home_of(room));
+        rooms
     }
 
     fn token(&mut self, client: Option<usize>, room: &RoomName) -> u64 {
