@@ -14,6 +14,8 @@ pub struct Event<'a> {
     pub id: Option<&'a str>,
     /// The `event` type; none stands for `message`. CR, LF and NUL become U+FFFD.
     pub event: Option<&'a str>,
+    /// The `retry`, in milliseconds.
+    pub retry_ms: Option<u32>,
     /// The data, UTF-8; may be empty.
     pub data: &'a [u8],
 }
@@ -43,6 +45,11 @@ pub fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             let safe = name.replace(['\r', '\n', '\0'], "\u{fffd}");
             out.extend_from_slice(safe.as_bytes());
         }
+        out.push(b'\n');
+    }
+    if let Some(retry_ms) = event.retry_ms {
+        out.extend_from_slice(b"retry: ");
+        out.extend_from_slice(retry_ms.to_string().as_bytes());
         out.push(b'\n');
     }
     encode_data(event.data, out);
@@ -114,6 +121,7 @@ mod tests {
             &Event {
                 id,
                 event,
+                retry_ms: None,
                 data: data.as_bytes(),
             },
             &mut out,

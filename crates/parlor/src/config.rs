@@ -36,6 +36,10 @@ pub struct Config {
     /// The most connections at one time; past it a newcomer gets 503. Default `None`: 90 % of the
     /// descriptor limit; [`Config::connection_limit`] gives the number.
     pub connections_max: Option<NonZeroUsize>,
+    /// The most connections of one address; past it a newcomer gets 429. Default: 0, no limit.
+    pub connections_per_address_max: usize,
+    /// Over how long the goodbyes are spread when the server stops. Default: 10 s.
+    pub drain: Duration,
     /// The time from a connection's first byte to the end of its request head. Default: 10 s.
     pub head_timeout: Duration,
     /// The most bytes of a request head; past it 431. Default: 16 KiB.
@@ -76,10 +80,40 @@ pub struct Config {
     pub outbox_shard_bytes_max: usize,
     /// The most rooms that one member may be in. Default: 256.
     pub rooms_per_member_max: usize,
-    /// The most bytes of a room's name. Default: 128.
-    pub room_name_bytes_max: usize,
     /// The most bytes of a member's name. Default: 128.
     pub member_name_bytes_max: usize,
+    /// The most rooms; past it the room that has been empty longest goes. Default: 100,000.
+    pub rooms_max: usize,
+    /// The most members of one room. Default: 1,000,000.
+    pub members_per_room_max: usize,
+    /// The most members of a room that tells who comes and goes. Default: 1,000.
+    pub presence_members_max: usize,
+    /// What a member loses first that is too slow for a room. Default: [`SlowPolicy::DropLow`].
+    pub slow: SlowPolicy,
+    /// Messages a second that one member may send; past it close code 1008. Default: 0, no limit.
+    pub messages_per_second: usize,
+    /// Message bytes a second that one member may send; past it close code 1008. Default: 0, no
+    /// limit.
+    pub bytes_per_second: usize,
+
+    /// The most messages of a room that are kept for those who come back. Default: 256.
+    pub history_messages: usize,
+    /// How long a message is kept. Default: 120 s.
+    pub history_age: Duration,
+    /// The most bytes of a room's messages that are kept. Default: 1 MiB.
+    pub history_bytes: usize,
+    /// The most bytes of all rooms' messages that are kept. Default: 256 MiB.
+    pub history_bytes_total: usize,
+    /// Rooms that differ, by patterns over their names; the first that matches counts.
+    /// Default: none.
+    pub rooms: Vec<RoomRule>,
+
+    /// How often an event stream gets a comment. Default: 15 s.
+    pub sse_heartbeat: Duration,
+    /// How long event streams wait before they reconnect. Default: 3 s.
+    pub sse_retry: Duration,
+    /// Whether event streams are compressed. Default: [`SseGzip::Off`].
+    pub sse_gzip: SseGzip,
 }
 
 /// Whether permessage-deflate (RFC 7692) is answered when a client offers it.
@@ -95,6 +129,47 @@ pub enum Deflate {
     /// With context takeover where the client wants it: smaller messages, but a compressor and
     /// some 300 KiB for each connection. For few members.
     Takeover,
+}
+
+/// What a member loses first that does not read as fast as a room speaks. If it is not enough the
+/// member is closed, and may come back and resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SlowPolicy {
+    /// Its unsent messages of low priority.
+    #[default]
+    DropLow,
+    /// Of its unsent messages of one event, all but the newest; and those of low priority.
+    Conflate,
+    /// Nothing.
+    Close,
+}
+
+/// Whether event streams are compressed for clients that accept gzip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SseGzip {
+    /// Never.
+    #[default]
+    Off,
+    /// Each event by itself, once for all streams.
+    Shared,
+}
+
+/// Rooms that differ from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomRule {
+    /// Which rooms: `*` stands for any characters, everything else for itself. 1 to 128 bytes.
+    pub pattern: String,
+    /// In place of [`Config::history_messages`].
+    pub history_messages: usize,
+    /// In place of [`Config::history_age`].
+    pub history_age: Duration,
+    /// In place of [`Config::history_bytes`].
+    pub history_bytes: usize,
+    /// In place of [`Config::slow`].
+    pub slow: SlowPolicy,
 }
 
 /// A setting that does not exist, or a value that it does not take.
@@ -139,6 +214,8 @@ impl Default for Config {
             static_dir: None,
             origins: Vec::new(),
             connections_max: None,
+            connections_per_address_max: 0,
+            drain: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             head_bytes_max: 16 * KIB,
             head_fields_max: 100,
@@ -156,8 +233,21 @@ impl Default for Config {
             outbox_stall: Duration::from_secs(10),
             outbox_shard_bytes_max: 256 * MIB,
             rooms_per_member_max: 256,
-            room_name_bytes_max: 128,
             member_name_bytes_max: 128,
+            rooms_max: 100_000,
+            members_per_room_max: 1_000_000,
+            presence_members_max: 1000,
+            slow: SlowPolicy::default(),
+            messages_per_second: 0,
+            bytes_per_second: 0,
+            history_messages: 256,
+            history_age: Duration::from_secs(120),
+            history_bytes: MIB,
+            history_bytes_total: 256 * MIB,
+            rooms: Vec::new(),
+            sse_heartbeat: Duration::from_secs(15),
+            sse_retry: Duration::from_secs(3),
+            sse_gzip: SseGzip::default(),
         }
     }
 }
@@ -191,6 +281,18 @@ impl Config {
         SETTINGS
             .iter()
             .try_for_each(|setting| setting.check(self, &mut scratch))
+    }
+
+    /// A rule for the rooms of a pattern that changes nothing yet.
+    #[must_use]
+    pub fn room_rule(&self, pattern: impl Into<String>) -> RoomRule {
+        RoomRule {
+            pattern: pattern.into(),
+            history_messages: self.history_messages,
+            history_age: self.history_age,
+            history_bytes: self.history_bytes,
+            slow: self.slow,
+        }
     }
 
     /// How many shards to run: [`Config::shards`], or the number of cores that this process may

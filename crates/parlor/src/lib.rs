@@ -3,6 +3,7 @@
 pub mod config;
 mod door;
 mod front;
+mod handle;
 mod http;
 mod policy;
 mod server;

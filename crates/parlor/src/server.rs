@@ -11,15 +11,17 @@ use std::{
     thread,
 };
 
-use parlor_hub::ShardId;
+use parlor_hub::{RoomOptions, RoomPattern, RoomTable, ShardId};
 use parlor_proto::websocket::{self, deflate};
 use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
-    config::{Config, ConfigError, Deflate},
-    door, front, http,
+    config::{Config, ConfigError, Deflate, RoomRule, SlowPolicy},
+    door, front,
+    handle::Handle,
+    http,
     policy::Policy,
-    shard::{Cradle, Letter, Mailbox, SendLimits, Settings, Shard, millis},
+    shard::{Cradle, Letter, Mailbox, Mailboxes, SendLimits, Settings, Shard, millis},
 };
 
 /// The most shards of a server.
@@ -41,6 +43,7 @@ pub struct Server {
     assets: Option<http::Assets>,
     /// True once the server stops.
     draining: Arc<AtomicBool>,
+    handle: Handle,
 }
 
 impl fmt::Debug for Server {
@@ -124,6 +127,7 @@ impl Builder {
             config: self.config,
             routes: self.routes,
             draining: Arc::default(),
+            handle: Handle::default(),
         })
     }
 }
@@ -186,7 +190,8 @@ impl Server {
             threads.push(thread);
             mailboxes.push(mailbox);
         }
-        let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes.into();
+        let mailboxes: Mailboxes = mailboxes.into();
+        self.handle.connect(Arc::clone(&mailboxes));
         let mut ends = Vec::new();
         for thread in threads {
             // A thread that has ended already says why through its end.
@@ -205,7 +210,7 @@ impl Server {
         let policy = Policy::new(&config.origins, loopback_only).map_err(io::Error::other)?;
         let http_limits = http_limits(config);
         let routes = http::Routes {
-            doors: axum::Router::new(),
+            doors: http::rooms::routes(self.handle.clone()),
             assets: self.assets.clone(),
             pages: self.routes.clone(),
             draining: Arc::clone(&self.draining),
@@ -226,6 +231,8 @@ impl Server {
             router: http::router(routes, &policy, &http_limits),
             policy,
             hub_limits: hub_limits(config),
+            rooms: Arc::new(room_table(config)?),
+            drain: config.drain,
             seeds: parlor_hub::Seeds { placement, epochs },
             door: door_settings(config),
         })
@@ -234,7 +241,7 @@ impl Server {
 
 /// A server whose shards run.
 struct Running {
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    mailboxes: Mailboxes,
     ends: Vec<oneshot::Receiver<io::Result<()>>>,
 }
 
@@ -250,7 +257,7 @@ impl Running {
 
 /// A shard's thread that waits to be told of the others.
 struct Thread {
-    others: mpsc::SyncSender<Arc<[Arc<Mailbox>]>>,
+    others: mpsc::SyncSender<Mailboxes>,
     end: oneshot::Receiver<io::Result<()>>,
 }
 
@@ -261,7 +268,7 @@ impl Thread {
         settings: Arc<Settings>,
     ) -> io::Result<(Self, Arc<Mailbox>)> {
         let (mailbox, made) = mpsc::sync_channel(1);
-        let (others, all) = mpsc::sync_channel::<Arc<[Arc<Mailbox>]>>(1);
+        let (others, all) = mpsc::sync_channel::<Mailboxes>(1);
         let (ended, end) = oneshot::channel();
         let body = move || -> io::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -324,10 +331,47 @@ fn http_limits(config: &Config) -> http::Limits {
     }
 }
 
+/// The options of all rooms. A room's class is its policy for slow members.
+fn room_table(config: &Config) -> io::Result<RoomTable> {
+    let options = |rule: &RoomRule| RoomOptions {
+        history_messages: rule.history_messages,
+        history_age: rule.history_age,
+        history_bytes: rule.history_bytes,
+        class: slow_class(rule.slow),
+    };
+    let mut table = RoomTable::new(options(&config.room_rule("*")));
+    for rule in &config.rooms {
+        let pattern = RoomPattern::new(&rule.pattern).map_err(io::Error::other)?;
+        table.push(pattern, options(rule));
+    }
+    Ok(table)
+}
+
+const fn slow_class(policy: SlowPolicy) -> u16 {
+    match policy {
+        SlowPolicy::DropLow => 0,
+        SlowPolicy::Conflate => 1,
+        SlowPolicy::Close => 2,
+    }
+}
+
+/// The policy of a room, by the class that [`slow_class`] gave it.
+pub(crate) const fn slow_policy(class: u16) -> SlowPolicy {
+    match class {
+        1 => SlowPolicy::Conflate,
+        2 => SlowPolicy::Close,
+        _ => SlowPolicy::DropLow,
+    }
+}
+
 fn hub_limits(config: &Config) -> parlor_hub::Limits {
     parlor_hub::Limits {
         rooms_per_member_max: config.rooms_per_member_max,
         name_bytes_max: config.member_name_bytes_max,
+        rooms_max: config.rooms_max,
+        members_per_room_max: config.members_per_room_max,
+        presence_members_max: config.presence_members_max,
+        history_bytes_total: config.history_bytes_total,
         ..parlor_hub::Limits::default()
     }
 }
@@ -343,6 +387,9 @@ fn door_settings(config: &Config) -> door::Settings {
         message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
     };
     door::Settings {
+        sse_gzip: config.sse_gzip,
+        sse_heartbeat_ms: millis(config.sse_heartbeat),
+        sse_retry_ms: millis(config.sse_retry),
         options: websocket::Options {
             limits,
             ..websocket::Options::default()

@@ -247,6 +247,17 @@ pub fn pong(out: &mut Vec<u8>, reference: Option<&str>, time_ms: u64) {
         .end();
 }
 
+/// An object of texts, as events about a stream carry it.
+pub fn object(out: &mut Vec<u8>, members: &[(&str, &str)]) {
+    for (index, (key, text)) in members.iter().enumerate() {
+        out.push(if index == 0 { b'{' } else { b',' });
+        string(out, key);
+        out.push(b':');
+        string(out, text);
+    }
+    out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
+}
+
 /// A description or candidate on its way to its target: the client's members as they came, and
 /// the sender that the server vouches for.
 pub fn relay(out: &mut Vec<u8>, from: &impl Display, members: &[(&str, &str)]) {

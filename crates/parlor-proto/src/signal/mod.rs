@@ -4,6 +4,7 @@
 //! append server messages. Values that are only passed on (`data`, descriptions, candidates) stay
 //! the slices that they came in and are never encoded again.
 
+mod data;
 pub mod encode;
 mod parse;
 #[cfg(test)]
@@ -11,7 +12,8 @@ mod tests;
 
 use std::borrow::Cow;
 
-pub use parse::parse;
+pub use data::{Content, MalformedData, parse_data};
+pub use parse::{depth, parse};
 
 /// The WebSocket subprotocol's name.
 pub const SUBPROTOCOL: &str = "parlor.v1";
@@ -34,7 +36,6 @@ pub struct Envelope<'a> {
 #[non_exhaustive]
 pub enum Request<'a> {
     /// `join`: come into a room.
-    #[non_exhaustive]
     Join {
         /// The room; none stands for the default one.
         room: Option<Cow<'a, str>>,
@@ -44,13 +45,11 @@ pub enum Request<'a> {
         data: Option<&'a str>,
     },
     /// `leave`: go out of a room.
-    #[non_exhaustive]
     Leave {
         /// The room; none stands for the default one.
         room: Option<Cow<'a, str>>,
     },
     /// `message`: to the others of a room, or to one member.
-    #[non_exhaustive]
     Message {
         /// The room; none stands for the default one.
         room: Option<Cow<'a, str>>,
@@ -64,7 +63,6 @@ pub enum Request<'a> {
         priority: Priority,
     },
     /// `sdp` or `ice-candidate`: to one member, opaque.
-    #[non_exhaustive]
     Relay {
         /// The id of the member.
         target: Cow<'a, str>,
@@ -73,7 +71,6 @@ pub enum Request<'a> {
         members: Vec<(&'a str, &'a str)>,
     },
     /// `list`: who is in a room.
-    #[non_exhaustive]
     List {
         /// The room; none stands for the default one.
         room: Option<Cow<'a, str>>,
@@ -81,13 +78,11 @@ pub enum Request<'a> {
         after: Option<Cow<'a, str>>,
     },
     /// `presence`: new presence data.
-    #[non_exhaustive]
     Presence {
         /// The data.
         data: &'a str,
     },
     /// `resume`: come back into a room, and hear what was missed since a message.
-    #[non_exhaustive]
     Resume {
         /// The room; none stands for the default one.
         room: Option<Cow<'a, str>>,

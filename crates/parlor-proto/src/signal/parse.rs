@@ -38,8 +38,10 @@ pub fn parse(text: &str) -> Result<Envelope<'_>, Malformed<'_>> {
     }
 }
 
-/// The deepest nesting of a JSON text; for other text any number.
-fn depth(text: &str) -> usize {
+/// The deepest nesting of arrays and objects in a JSON text, 0 for a scalar. For other text the
+/// number means nothing.
+#[must_use]
+pub fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::text::{self, ByteSize, TimeText, ValueError};
-use super::{Config, ConfigError, Deflate};
+use super::{Config, ConfigError, Deflate, SlowPolicy, SseGzip};
 
 /// One setting of a structure `T`: what the command line, the file reader and the documentation
 /// need to know about it.
@@ -44,6 +44,10 @@ pub enum Group {
     WebSocket,
     /// Members, rooms and what waits for slow ones.
     Rooms,
+    /// What is kept for members that come back.
+    History,
+    /// Event streams.
+    Sse,
     /// Request heads and bodies.
     Http,
     /// What the program says about itself.
@@ -52,10 +56,12 @@ pub enum Group {
 
 impl Group {
     /// Every group in the order in which they are shown.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Listening,
         Self::WebSocket,
         Self::Rooms,
+        Self::History,
+        Self::Sse,
         Self::Http,
         Self::Logging,
     ];
@@ -67,6 +73,8 @@ impl Group {
             Self::Listening => "Listening",
             Self::WebSocket => "WebSocket",
             Self::Rooms => "Members and rooms",
+            Self::History => "History",
+            Self::Sse => "Event streams",
             Self::Http => "HTTP",
             Self::Logging => "Logging",
         }
@@ -197,6 +205,9 @@ macro_rules! size {
 /// A row whose value is a span of time in a range.
 macro_rules! time {
     ($field:ident, $group:ident, $help:literal) => {
+        time!($field, $group, from 1, $help)
+    };
+    ($field:ident, $group:ident, from $least:literal, $help:literal) => {
         Setting {
             key: stringify!($field),
             group: Group::$group,
@@ -205,7 +216,7 @@ macro_rules! time {
             help: $help,
             list: false,
             apply: |config, text| {
-                config.$field = text::time(text, &(millis(1)..=DAY))?;
+                config.$field = text::time(text, &(millis($least)..=DAY))?;
                 Ok(())
             },
             show: |config| Some(TimeText(config.$field).to_string()),
@@ -303,6 +314,19 @@ pub static SETTINGS: &[Setting<Config>] = &[
     },
     count!(shards or "available cores", Listening, 1..=1024,
         "Runs this many shards: threads that own connections."),
+    count!(
+        connections_per_address_max,
+        Listening,
+        0..=1 << 32,
+        "Holds at most this many connections of one address; a newcomer past it gets 429. 0 is no \
+         limit."
+    ),
+    time!(
+        drain,
+        Listening,
+        from 0,
+        "Spreads the goodbyes over this long when the server stops."
+    ),
     count!(connections_max or "90 % of the descriptor limit", Listening, 1..=usize::MAX,
         "Holds at most this many connections; a newcomer past it gets 503."),
     size!(
@@ -374,12 +398,110 @@ pub static SETTINGS: &[Setting<Config>] = &[
         1..=65_536,
         "Lets one member be in this many rooms."
     ),
-    size!(
-        room_name_bytes_max,
+    count!(
+        rooms_max,
         Rooms,
-        1..=1024,
-        "Takes room names of at most this many bytes."
+        1..=1 << 32,
+        "Holds at most this many rooms; past it the room that has been empty longest goes."
     ),
+    count!(
+        members_per_room_max,
+        Rooms,
+        1..=1 << 32,
+        "Lets this many members into one room."
+    ),
+    count!(
+        presence_members_max,
+        Rooms,
+        0..=1 << 20,
+        "Tells a room of at most this many members who comes and goes."
+    ),
+    Setting {
+        key: "slow",
+        group: Group::Rooms,
+        value: "POLICY",
+        default: None,
+        help: "What a member loses first that is too slow for a room. `drop-low`: messages of low \
+               priority. `conflate`: all but the newest message of each event. `close`: nothing. \
+               If that is not enough it is closed with 1013.",
+        list: false,
+        apply: |config, text| {
+            config.slow = match text {
+                "drop-low" => SlowPolicy::DropLow,
+                "conflate" => SlowPolicy::Conflate,
+                "close" => SlowPolicy::Close,
+                _ => return Err(ValueError::NotAChoice("drop-low, conflate or close")),
+            };
+            Ok(())
+        },
+        show: |config| Some(config.slow.to_string()),
+    },
+    count!(
+        history_messages,
+        History,
+        0..=1 << 20,
+        "Keeps this many messages of a room for those who come back. 0 keeps none."
+    ),
+    time!(
+        history_age,
+        History,
+        from 0,
+        "Keeps a message for this long. 0s keeps none."
+    ),
+    size!(
+        history_bytes,
+        History,
+        0..=GIB,
+        "Keeps this many bytes of a room's messages. 0 keeps none."
+    ),
+    size!(
+        history_bytes_total,
+        History,
+        0..=usize::MAX,
+        "Keeps this many bytes of all rooms' messages; past it empty rooms go first."
+    ),
+    count!(
+        messages_per_second,
+        Rooms,
+        0..=1 << 32,
+        "Takes this many messages a second of one member, in bursts of twice that; past it the \
+         close code is 1008. 0 is no limit."
+    ),
+    size!(
+        bytes_per_second,
+        Rooms,
+        0..=usize::MAX,
+        "Takes this many message bytes a second of one member, in bursts of twice that or one \
+         message; past it the close code is 1008. 0 is no limit."
+    ),
+    time!(
+        sse_heartbeat,
+        Sse,
+        "Sends a comment on an event stream this often."
+    ),
+    time!(
+        sse_retry,
+        Sse,
+        "Tells event streams to wait this long before they reconnect."
+    ),
+    Setting {
+        key: "sse_gzip",
+        group: Group::Sse,
+        value: "MODE",
+        default: None,
+        help: "Compresses event streams for clients that accept it. `off`: never. `shared`: each \
+               event by itself, once for all streams.",
+        list: false,
+        apply: |config, text| {
+            config.sse_gzip = match text {
+                "off" => SseGzip::Off,
+                "shared" => SseGzip::Shared,
+                _ => return Err(ValueError::NotAChoice("off or shared")),
+            };
+            Ok(())
+        },
+        show: |config| Some(config.sse_gzip.to_string()),
+    },
     size!(
         member_name_bytes_max,
         Rooms,
@@ -426,6 +548,25 @@ pub static SETTINGS: &[Setting<Config>] = &[
         "Keeps an idle HTTP connection open for this long."
     ),
 ];
+
+impl fmt::Display for SlowPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DropLow => "drop-low",
+            Self::Conflate => "conflate",
+            Self::Close => "close",
+        })
+    }
+}
+
+impl fmt::Display for SseGzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+        })
+    }
+}
 
 impl fmt::Display for Deflate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,21 +4,33 @@
 //! message, and one place where a request head is turned into a session. The shard knows only
 //! these.
 
+mod enter;
+mod item;
 mod open;
 mod raw;
+mod signal;
+mod sse;
 mod tools;
+mod websocket;
 
 use std::fmt;
 
-use parlor_hub::{Effects, Hub, Joined, MemberKey, Message, Refused, Request};
+use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, RoomKey, Roster};
 
+pub(crate) use item::{Item, retry_hint};
 pub(crate) use open::{Opened, claims, open};
+pub(crate) use sse::parse_uplink;
 pub(crate) use tools::{FORMS, Settings, Tools};
+
+/// Bytes of the secret with which an event stream's client speaks as a member.
+pub(crate) const UPLINK_BYTES: usize = 16;
 
 /// What a session may use while it is being called.
 pub(crate) struct Turn<'a> {
     /// The connection.
     pub(crate) key: MemberKey,
+    /// Milliseconds of the shard's clock.
+    pub(crate) now: u64,
     /// This shard's rooms.
     pub(crate) hub: &'a mut Hub,
     /// What the hub wants done; the shard performs it after the call.
@@ -42,16 +54,13 @@ pub(crate) trait Session: fmt::Debug {
     /// Takes in bytes that came, unmasking them in place.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then;
 
-    /// The member is in the room now.
-    fn joined(&mut self, joined: &Joined, turn: &mut Turn<'_>) -> Then;
-
-    /// The room's home has refused what the member asked for.
-    fn refused(&mut self, request: Request, reason: Refused, turn: &mut Turn<'_>) -> Then;
+    /// Takes in an answer of the hub to what this member asked for.
+    fn hear(&mut self, news: &News<'_>, turn: &mut Turn<'_>) -> Then;
 
     /// Encodes messages for this member alone, into the reply.
     fn deliver(
         &mut self,
-        messages: &mut dyn Iterator<Item = &Message>,
+        items: &mut dyn Iterator<Item = &Item>,
         tools: &mut Tools,
         reply: &mut Vec<u8>,
     );
@@ -59,11 +68,44 @@ pub(crate) trait Session: fmt::Debug {
     /// Where the frame ends in which offset `sent` of whole `frames` lies.
     fn boundary(&self, frames: &[u8], sent: usize) -> usize;
 
-    /// Asks the peer for a sign of life.
-    fn ping(&mut self, turn: &mut Turn<'_>);
+    /// How the shard finds out that the peer is gone.
+    fn heartbeat(&self) -> Heartbeat;
+
+    /// Sends a heartbeat, into the reply.
+    fn beat(&mut self, turn: &mut Turn<'_>);
 
     /// Says goodbye, into the reply. Nothing is received or delivered after it.
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>);
+
+    /// Whoever shows this secret speaks as this member.
+    fn uplink(&self) -> Option<&[u8; UPLINK_BYTES]> {
+        None
+    }
+}
+
+/// What a member hears from the hub beside messages.
+#[derive(Debug)]
+pub(crate) enum News<'a> {
+    /// It is in a room.
+    Joined(&'a Joined),
+    /// It is out of a room.
+    Left { token: Option<u64> },
+    /// A message with a token has its place.
+    Published { token: u64, id: Option<MessageId> },
+    /// Who is in a room.
+    Listed {
+        room: RoomKey,
+        token: Option<u64>,
+        roster: &'a Roster,
+    },
+    /// The home of a room refused what was asked.
+    Refused {
+        request: Request,
+        token: Option<u64>,
+        reason: Refused,
+    },
+    /// Messages of a room that were dropped because this member is slow.
+    Dropped { room: RoomKey, count: u64 },
 }
 
 /// What becomes of a connection after its session was called.
@@ -75,6 +117,17 @@ pub(crate) enum Then {
     Linger,
     /// Both sides have said goodbye: closed as soon as the reply is out.
     End,
+}
+
+/// How the peer of a silent connection is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heartbeat {
+    /// It is asked when it has been silent for the ping interval, and has the ping timeout to
+    /// answer.
+    Ask,
+    /// It cannot answer. Something is sent every so many milliseconds, so that a broken connection
+    /// is noticed.
+    Tell(u64),
 }
 
 /// Why this side ends a connection.

@@ -1,22 +1,27 @@
 //! From a request head to a session.
 
-use std::borrow::Cow;
-
 use parlor_hub::{JoinOptions, RoomName};
-use parlor_proto::websocket::handshake::{self, Answer};
-use percent_encoding::percent_decode_str;
+use parlor_proto::{
+    signal::SUBPROTOCOL,
+    websocket::{
+        deflate::Agreement,
+        handshake::{self, Answer},
+    },
+};
 
 use super::{
     Session, Tools, Turn,
+    enter::{LOBBY, Query, connect, join, resume, room_name},
     raw::{Raw, Target},
+    signal::{NEVER, Signal, Speech},
+    sse::Stream,
+    tools::{RAW, SIGNAL, SSE, SSE_GZIP},
 };
 use crate::{
+    config::SseGzip,
     front::Head,
     policy::{Policy, Provenance, Refusal},
 };
-
-/// The room of those who name none.
-const LOBBY: &str = "lobby";
 
 /// What became of a request for a door.
 #[derive(Debug)]
@@ -32,10 +37,14 @@ pub(crate) enum Opened {
 }
 
 /// A path that a door stands at.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Door<'a> {
     /// A room by WebSocket; the name is still percent-encoded.
     Room(&'a str),
+    /// `parlor.v1`, with the room that stands where none is named.
+    Signal(Option<&'a str>),
+    /// A room's event stream.
+    Stream(&'a str),
     /// The echo.
     Echo,
 }
@@ -43,42 +52,60 @@ enum Door<'a> {
 /// Whether a request is a door's to answer, refusals included. Doors win over everything else at
 /// their paths; `/` is a page unless the request speaks of WebSocket.
 pub(crate) fn claims(head: &Head<'_, '_>) -> bool {
-    door_at(head).is_some()
+    match door_at(head) {
+        // Other methods there are answered by the routes, preflight among them.
+        Some(Door::Stream(_)) => head.method == "GET",
+        Some(Door::Room(_) | Door::Signal(_) | Door::Echo) => true,
+        None => false,
+    }
 }
 
 fn door_at<'a>(head: &Head<'_, 'a>) -> Option<Door<'a>> {
-    match head.path() {
+    let path = head.path();
+    let segment = |prefix: &str| {
+        path.strip_prefix(prefix)
+            .filter(|room| !room.is_empty() && !room.contains('/'))
+    };
+    match path {
         "/" => speaks_of_websocket(head).then_some(Door::Room(LOBBY)),
         "/ws" => Some(Door::Room(LOBBY)),
+        "/signal" => Some(Door::Signal(None)),
+        "/sse" => Some(Door::Stream(LOBBY)),
         "/echo" => Some(Door::Echo),
-        path => path
-            .strip_prefix("/ws/")
-            .filter(|room| !room.is_empty() && !room.contains('/'))
-            .map(Door::Room),
+        _ => segment("/ws/")
+            .map(Door::Room)
+            .or_else(|| segment("/signal/").map(|room| Door::Signal(Some(room))))
+            .or_else(|| segment("/sse/").map(Door::Stream)),
     }
 }
 
 fn speaks_of_websocket(head: &Head<'_, '_>) -> bool {
-    head.values("sec-websocket-key").next().is_some()
-        || head.values("upgrade").any(|value| {
-            value
-                .split(|byte| *byte == b',')
-                .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    head.values("sec-websocket-key").next().is_some() || names(head, "upgrade", b"websocket")
+}
+
+/// Whether a list-valued header names an item.
+fn names(head: &Head<'_, '_>, header: &str, item: &[u8]) -> bool {
+    head.values(header).any(|value| {
+        value.split(|byte| *byte == b',').any(|part| {
+            let part = part.split(|byte| *byte == b';').next().unwrap_or_default();
+            part.trim_ascii().eq_ignore_ascii_case(item)
         })
+    })
 }
 
 /// Opens the door that a head asks for: a session, or a refusal in the reply. `None` where no door
 /// stands at its path.
 pub(crate) fn open(head: &Head<'_, '_>, policy: &Policy, turn: &mut Turn<'_>) -> Option<Opened> {
     let door = door_at(head)?;
-    Some(match open_door(head, &door, policy, turn) {
-        Ok(opened) => opened,
-        Err(refusal) => {
+    Some(
+        open_door(head, door, policy, turn).unwrap_or_else(|refusal| {
+            // A member that got as far as the hub is none.
+            turn.hub.disconnect(turn.key, turn.effects);
             turn.reply.clear();
             refusal.write(turn.reply);
             Opened::Refused
-        }
-    })
+        }),
+    )
 }
 
 /// A refusal by policy or by the handshake's rules.
@@ -105,13 +132,17 @@ impl From<Refusal> for Refused {
 
 fn open_door(
     head: &Head<'_, '_>,
-    door: &Door<'_>,
+    door: Door<'_>,
     policy: &Policy,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
     let provenance = Provenance::of_head(head.headers);
     policy.check_host(&provenance)?;
-    policy.check_origin(&provenance)?;
+    let origin = policy.check_origin(&provenance)?;
+    let query = Query(head.query().unwrap_or_default());
+    if let Door::Stream(room) = door {
+        return open_stream(head, room, origin, turn);
+    }
     let request = handshake::Request {
         method: head.method,
         minor_version: head.minor_version,
@@ -121,14 +152,14 @@ fn open_door(
             .map(|header| (header.name, header.value)),
     };
     let upgrade = handshake::validate(request).map_err(Refused::Handshake)?;
-    let query = Query(head.query().unwrap_or_default());
-    let target = match door {
-        Door::Echo => Target::Sender,
-        Door::Room(room) => enter(room, &query, turn)?,
-    };
     let agreement = upgrade.deflate(&turn.tools.settings.deflate);
+    let signal = upgrade.protocols().contains(&SUBPROTOCOL) && !matches!(door, Door::Echo);
     // A browser fails the connection unless one of the subprotocols that it offers is chosen.
-    let protocol = upgrade.protocols().first().copied();
+    let protocol = if signal {
+        Some(SUBPROTOCOL)
+    } else {
+        upgrade.protocols().first().copied()
+    };
     let answer = Answer {
         protocol,
         deflate: agreement,
@@ -137,83 +168,111 @@ fn open_door(
     upgrade
         .respond(answer, turn.reply)
         .map_err(|_| Refusal::bad_request("the upgrade cannot be answered"))?;
-    Ok(Opened::Session {
-        session: Box::new(Raw::new(agreement, target)),
-        form: match target {
-            Target::Sender => Some(super::tools::RAW),
-            Target::Room | Target::Others => Tools::raw_form(agreement),
+    let opened = match door {
+        Door::Echo => Opened::Session {
+            session: Box::new(Raw::new(agreement, Target::Sender)),
+            form: Some(RAW),
         },
+        Door::Signal(room) => open_signal(room, agreement, &query, turn)?,
+        Door::Room(room) if signal => open_signal(Some(room), agreement, &query, turn)?,
+        Door::Room(room) => open_room(room, agreement, &query, turn)?,
+        Door::Stream(_) => Opened::Refused,
+    };
+    Ok(opened)
+}
+
+/// A `parlor.v1` member: in no room until it says so.
+fn open_signal(
+    room: Option<&str>,
+    agreement: Option<Agreement>,
+    query: &Query<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<Opened, Refusal> {
+    let room = room.map(room_name).transpose()?;
+    connect(query, turn)?;
+    Ok(Opened::Session {
+        session: Box::new(Signal::new(agreement, Speech::Json(room))),
+        form: Tools::form(SIGNAL, agreement),
     })
 }
 
-/// Makes the connection a member and sends it into the room.
-fn enter(room: &str, query: &Query<'_>, turn: &mut Turn<'_>) -> Result<Target, Refused> {
-    let room = percent_decode_str(room)
-        .decode_utf8()
-        .ok()
-        .and_then(|name| RoomName::new(&name).ok())
-        .ok_or(Refusal::bad_request(
-            "a room name is 1 to 128 bytes of UTF-8 without control characters",
-        ))?;
-    let name = query.get("name")?;
+/// A raw member, which is in its room from the start.
+fn open_room(
+    room: &str,
+    agreement: Option<Agreement>,
+    query: &Query<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<Opened, Refusal> {
+    let room = room_name(room)?;
     let echo = matches!(query.get("echo")?.as_deref(), Some("1" | "true"));
-    let full = Refusal {
-        status: 503,
-        text: "no place in this room",
-        headers: &[("retry-after", "5")],
+    let target = if echo { Target::Room } else { Target::Others };
+    let mut options = JoinOptions {
+        resume: resume(query)?,
+        ..JoinOptions::default()
     };
-    let secret = turn.tools.secret().map_err(|_| full)?;
-    turn.hub
-        .connect(
-            turn.key,
-            secret,
-            name.as_deref().filter(|name| !name.is_empty()),
-        )
-        .map_err(|_| Refusal::bad_request("a member name is at most 128 bytes"))?;
-    if turn
-        .hub
-        .join(turn.key, &room, JoinOptions::default(), turn.effects)
-        .is_err()
-    {
-        turn.hub.disconnect(turn.key, turn.effects);
-        return Err(full.into());
+    let envelopes = query.get("events")?.as_deref() == Some("all");
+    connect(query, turn)?;
+    if envelopes {
+        let mut session = Signal::new(agreement, Speech::Raw(target));
+        options.token = Some(session.expect(None, options.resume.is_some()));
+        options.roster = true;
+        join(&room, options, turn)?;
+        let form = Tools::form(SIGNAL, agreement);
+        return Ok(Opened::Session {
+            session: Box::new(session),
+            form,
+        });
     }
-    Ok(if echo { Target::Room } else { Target::Others })
+    let mut session = Raw::new(agreement, target);
+    if options.resume.is_some() {
+        session = session.answer_when_joined(std::mem::take(turn.reply));
+    }
+    join(&room, options, turn)?;
+    Ok(Opened::Session {
+        session: Box::new(session),
+        form: Tools::form(RAW, agreement),
+    })
 }
 
-/// The query of a request target.
-struct Query<'a>(&'a str);
-
-impl<'a> Query<'a> {
-    /// The first value of a key, decoded; 400 where it is not UTF-8 or holds control characters.
-    fn get(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
-        let pairs = self
-            .0
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let Some(value) = pairs
-            .into_iter()
-            .find(|(k, _)| *k == key)
-            .map(|(_, value)| value)
-        else {
-            return Ok(None);
-        };
-        let bytes = if value.contains('+') {
-            Cow::Owned(value.replace('+', " "))
-        } else {
-            Cow::Borrowed(value)
-        };
-        let decoded = match bytes {
-            Cow::Borrowed(text) => percent_decode_str(text).decode_utf8(),
-            Cow::Owned(text) => percent_decode_str(&text)
-                .decode_utf8()
-                .map(|text| Cow::Owned(text.into_owned())),
-        };
-        match decoded {
-            Ok(text) if !text.chars().any(char::is_control) => Ok(Some(text)),
-            _ => Err(Refusal::bad_request(
-                "a query value is UTF-8 without control characters",
-            )),
-        }
+fn open_stream(
+    head: &Head<'_, '_>,
+    room: &str,
+    origin: Option<&[u8]>,
+    turn: &mut Turn<'_>,
+) -> Result<Opened, Refused> {
+    if head.minor_version == 0 {
+        return Err(Refusal::VERSION.into());
     }
+    let query = Query(head.query().unwrap_or_default());
+    let room: RoomName = room_name(room)?;
+    let mut options = JoinOptions {
+        resume: resume(&query)?,
+        ..JoinOptions::default()
+    };
+    // Browsers send the id of the last event as UTF-8 bytes; one that is none of ours is a gap.
+    if let Some(last) = head
+        .values("last-event-id")
+        .last()
+        .filter(|last| !last.is_empty())
+    {
+        let since = str::from_utf8(last)
+            .ok()
+            .and_then(|last| last.trim().parse().ok());
+        options.resume = Some(parlor_hub::Resume::Since(since.unwrap_or(NEVER)));
+    }
+    connect(&query, turn)?;
+    let gzip =
+        turn.tools.settings.sse_gzip == SseGzip::Shared && names(head, "accept-encoding", b"gzip");
+    let form = if gzip { SSE_GZIP } else { SSE };
+    let uplink = turn
+        .tools
+        .secret()
+        .map_err(|_| Refusal::new(503, "no randomness"))?;
+    let stream = Stream::new(uplink, form, turn.tools);
+    stream.begin(origin, turn.tools, turn.reply);
+    join(&room, options, turn)?;
+    Ok(Opened::Session {
+        session: Box::new(stream),
+        form: Some(form),
+    })
 }

@@ -1,12 +1,16 @@
-//! The WebSocket doors: opaque frames into a room, or back to where they came from.
+//! The raw WebSocket doors: opaque frames into a room, or back to where they came from.
 
 use bytes::Bytes;
-use parlor_hub::{Audience, Draft, Joined, Message, Payload, Refused, Request, RoomRef};
-use parlor_proto::websocket::{
-    self, CloseCode, Connection, Event, Input, Kind, Role, State, deflate::Agreement, frame,
+use parlor_hub::{Audience, Draft, Payload, Refused, Request, RoomRef};
+use parlor_proto::websocket::{self, CloseCode, Connection, Kind, Role, deflate::Agreement, frame};
+
+use super::{
+    CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
+    websocket::{close, ping, receive},
 };
 
-use super::{CloseReason, Session, Then, Tools, Turn};
+/// What a client may send before its upgrade is answered, in bytes.
+const HELD_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a raw connection's messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +23,21 @@ pub(crate) enum Target {
     Sender,
 }
 
-/// A connection at a WebSocket door.
+/// A connection at a raw WebSocket door.
 #[derive(Debug)]
 pub(crate) struct Raw {
     connection: Connection,
     target: Target,
+    opening: Option<Box<Opening>>,
+}
+
+/// An upgrade that is answered when the room's home has said what can be replayed.
+#[derive(Debug)]
+struct Opening {
+    /// The answer, ended by its blank line.
+    answer: Vec<u8>,
+    /// What the client has sent meanwhile.
+    held: Vec<u8>,
 }
 
 impl Raw {
@@ -31,84 +45,107 @@ impl Raw {
         Self {
             connection: Connection::new(Role::Server, agreement),
             target,
+            opening: None,
         }
     }
 
-    /// Fails the connection: the Close frame of the error, and nothing after it.
-    fn fail(&mut self, error: &websocket::Error, turn: &mut Turn<'_>) -> Then {
-        tracing::debug!(%error, "websocket connection failed");
-        self.connection.fail(error, None, turn.reply);
-        Then::Linger
+    /// Holds the answer to the upgrade back until the member is in its room.
+    pub(crate) fn answer_when_joined(mut self, answer: Vec<u8>) -> Self {
+        self.opening = Some(Box::new(Opening {
+            answer,
+            held: Vec::new(),
+        }));
+        self
     }
 
-    fn say_goodbye(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
-        self.connection.close(Some(code), reason, None, turn.reply);
+    /// Answers the upgrade, replays what was missed, and takes in what came early.
+    fn open(&mut self, joined: &parlor_hub::Joined, turn: &mut Turn<'_>) -> Then {
+        let Some(mut opening) = self.opening.take() else {
+            return Then::Continue;
+        };
+        opening
+            .answer
+            .truncate(opening.answer.len().saturating_sub(2));
+        turn.reply.append(&mut opening.answer);
+        if let Some(gap) = joined.gap {
+            let oldest = gap
+                .oldest
+                .map_or_else(|| "none".to_owned(), |id| id.to_string());
+            turn.reply
+                .extend_from_slice(format!("Parlor-Gap: {oldest}\r\n").as_bytes());
+        }
+        turn.reply.extend_from_slice(b"\r\n");
+        let items: Vec<Item> = joined.replay.iter().cloned().map(Item::Message).collect();
+        self.deliver(&mut items.iter(), turn.tools, turn.reply);
+        self.receive(&mut opening.held, turn)
     }
 }
 
 impl Session for Raw {
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
-        let mut input = Input::new(bytes);
-        loop {
-            let tools = &mut *turn.tools;
-            let options = &tools.settings.options;
-            match self
-                .connection
-                .receive(&mut input, options, &mut tools.scratch)
-            {
-                Ok(None) => break,
-                Ok(Some(Event::Message { kind, payload, .. })) => {
-                    if self.target == Target::Sender {
-                        let message = websocket::Message {
-                            kind,
-                            payload,
-                            compress: true,
-                        };
-                        let compressors = &mut tools.compressors;
-                        // The only misuse is to send after our own Close, and none was sent here.
-                        let _ = self.connection.send(message, None, compressors, turn.reply);
-                    } else if let Err(reason) = publish(draft(self.target, kind, payload), turn) {
-                        tracing::debug!(%reason, "message refused");
-                    }
-                }
-                Ok(Some(Event::Close { .. })) => {
-                    self.connection.transmit(None, turn.reply);
-                    return Then::End;
-                }
-                Ok(Some(_)) => {}
-                Err(error) => return self.fail(&error, turn),
-            }
+        if let Some(opening) = &mut self.opening {
+            opening.held.extend_from_slice(bytes);
+            let full = opening.held.len() > HELD_BYTES_MAX;
+            return if full { Then::End } else { Then::Continue };
         }
-        self.connection.transmit(None, turn.reply);
-        Then::Continue
+        let target = self.target;
+        receive(
+            &mut self.connection,
+            bytes,
+            turn,
+            |connection, kind, payload, turn| {
+                if target == Target::Sender {
+                    let message = websocket::Message {
+                        kind,
+                        payload,
+                        compress: true,
+                    };
+                    // The only misuse is to send after our own Close, and none was sent here.
+                    let _ = connection.send(message, None, &mut turn.tools.compressors, turn.reply);
+                } else if let Err(reason) = publish(draft(target, kind, payload), turn) {
+                    tracing::debug!(%reason, "message refused");
+                }
+                Then::Continue
+            },
+        )
     }
 
-    fn joined(&mut self, _: &Joined, _: &mut Turn<'_>) -> Then {
-        Then::Continue
-    }
-
-    fn refused(&mut self, request: Request, reason: Refused, turn: &mut Turn<'_>) -> Then {
-        match request {
-            Request::Join(_) => {
-                self.say_goodbye(CloseCode::TRY_AGAIN_LATER, &reason.to_string(), turn);
+    fn hear(&mut self, news: &News<'_>, turn: &mut Turn<'_>) -> Then {
+        match news {
+            News::Joined(joined) => self.open(joined, turn),
+            News::Refused {
+                request: Request::Join(_),
+                reason,
+                ..
+            } => {
+                if self.opening.take().is_some() {
+                    let refusal = crate::policy::Refusal::new(503, "no place in this room");
+                    turn.reply.extend_from_slice(&refusal.to_response());
+                } else {
+                    let code = CloseCode::TRY_AGAIN_LATER;
+                    self.connection
+                        .close(Some(code), &reason.to_string(), None, turn.reply);
+                }
                 Then::Linger
             }
-            Request::Leave(_) | Request::Publish | Request::List(_) => Then::Continue,
+            News::Refused { .. }
+            | News::Left { .. }
+            | News::Published { .. }
+            | News::Listed { .. }
+            | News::Dropped { .. } => Then::Continue,
         }
     }
 
     fn deliver(
         &mut self,
-        messages: &mut dyn Iterator<Item = &Message>,
+        items: &mut dyn Iterator<Item = &Item>,
         tools: &mut Tools,
         reply: &mut Vec<u8>,
     ) {
-        for message in messages {
-            let kind = match message.payload {
-                Payload::Binary(_) => Kind::Binary,
-                _ => Kind::Text,
+        for item in items {
+            let Some((kind, payload)) = Tools::raw_frame(item) else {
+                continue;
             };
-            let payload = message.payload.bytes();
             let message = websocket::Message {
                 kind,
                 payload,
@@ -125,26 +162,25 @@ impl Session for Raw {
         frame::boundary(frames, sent)
     }
 
-    fn ping(&mut self, turn: &mut Turn<'_>) {
-        if self.connection.state() == State::Open {
-            // An empty ping is within the 125 bytes, and the connection is open.
-            let _ = self.connection.ping(&[], None, turn.reply);
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::Ask
+    }
+
+    fn beat(&mut self, turn: &mut Turn<'_>) {
+        if self.opening.is_none() {
+            ping(&mut self.connection, turn);
         }
     }
 
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
-        let (code, text) = match reason {
-            CloseReason::SlowConsumer => (CloseCode::TRY_AGAIN_LATER, "slow consumer"),
-            CloseReason::ShuttingDown => (CloseCode::GOING_AWAY, "server is stopping"),
-            CloseReason::Fault => (CloseCode::INTERNAL_ERROR, "internal error"),
-            CloseReason::Broken | CloseReason::Silent => return,
-        };
-        self.say_goodbye(code, text, turn);
+        if self.opening.is_none() {
+            close(&mut self.connection, reason, turn);
+        }
     }
 }
 
 /// A message of a raw member: opaque, its bytes copied out of the read buffer.
-fn draft(target: Target, kind: Kind, payload: &[u8]) -> Draft {
+pub(super) fn draft(target: Target, kind: Kind, payload: &[u8]) -> Draft {
     let payload = Bytes::copy_from_slice(payload);
     let mut draft = Draft::new(match kind {
         Kind::Text => Payload::Text(payload),
@@ -157,7 +193,7 @@ fn draft(target: Target, kind: Kind, payload: &[u8]) -> Draft {
 }
 
 /// Publishes to the room of the sender. What it sends while its join is on the way follows it.
-fn publish(draft: Draft, turn: &mut Turn<'_>) -> Result<(), Refused> {
+pub(super) fn publish(draft: Draft, turn: &mut Turn<'_>) -> Result<(), Refused> {
     let room = turn
         .hub
         .rooms_of(turn.key)

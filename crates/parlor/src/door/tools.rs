@@ -1,24 +1,41 @@
-//! Working memory and settings that all sessions of a shard share.
+//! Working memory and settings that all sessions of a shard share, and the wire forms.
 
 use std::io;
 
-use bytes::BytesMut;
-use parlor_hub::{Message, Payload, ShardId};
-use parlor_proto::websocket::{
-    Options, Scratch,
-    deflate::{Agreement, Compressor, Compressors, Policy, WindowBits},
-    frame::{self, Flags, OpCode},
+use bytes::{BufMut, BytesMut};
+use parlor_hub::{Message, Notice, Payload, ShardId};
+use parlor_proto::{
+    signal,
+    websocket::{
+        Kind, Options, Scratch,
+        deflate::{Agreement, Compressor, Compressors, Policy, WindowBits},
+        frame::{self, Flags, OpCode},
+    },
 };
 
-/// Wire forms: raw WebSocket, and raw WebSocket deflated with a window of 9 to 15 bits.
-pub(crate) const FORMS: usize = 8;
+use super::{Item, item::RELAY, sse};
+use crate::config::SseGzip;
 
-/// The raw frames as they are.
-pub(crate) const RAW: u8 = 0;
-/// The smallest window that a compressor works with; its form is 1.
+/// How a member hears: what is encoded once for all members of the same form.
+///
+/// Raw WebSocket and `parlor.v1` each plain and deflated with a window of 9 to 15 bits; event
+/// streams plain and deflated.
+pub(crate) const FORMS: usize = 18;
+
+/// Raw frames; 1 to 7 are the deflated ones.
+pub(super) const RAW: u8 = 0;
+/// `parlor.v1` envelopes; 9 to 15 are the deflated ones.
+pub(super) const SIGNAL: u8 = 8;
+/// Server-sent events, each in a chunk of its own.
+pub(super) const SSE: u8 = 16;
+/// The same within one gzip stream.
+pub(super) const SSE_GZIP: u8 = 17;
+/// The smallest window that a compressor works with.
 const WINDOW_BITS_MIN: u8 = 9;
+/// One compressor for each window size.
+const WINDOWS: usize = 8;
 
-/// What the deflate buffer keeps between two messages.
+/// What a working buffer keeps between two messages.
 const KEEP_BYTES: usize = 64 * 1024;
 
 /// Random bytes drawn at once.
@@ -29,6 +46,9 @@ const POOL_BYTES: usize = 1024;
 pub(crate) struct Settings {
     pub(crate) options: Options,
     pub(crate) deflate: Policy,
+    pub(crate) sse_gzip: SseGzip,
+    pub(crate) sse_heartbeat_ms: u64,
+    pub(crate) sse_retry_ms: u64,
 }
 
 /// One shard's codecs, compressors and randomness.
@@ -38,8 +58,9 @@ pub(crate) struct Tools {
     pub(crate) scratch: Scratch,
     pub(crate) compressors: Compressors,
     /// One a window size in use, for messages that many members share.
-    shared: [Option<Box<Compressor>>; FORMS],
+    shared: [Option<Box<Compressor>>; WINDOWS],
     deflated: Vec<u8>,
+    text: Vec<u8>,
     random: Vec<u8>,
 }
 
@@ -49,52 +70,93 @@ impl Tools {
             settings: settings.clone(),
             scratch: Scratch::new(),
             compressors: Compressors::new(settings.deflate),
-            shared: [const { None }; FORMS],
+            shared: [const { None }; WINDOWS],
             deflated: Vec::new(),
+            text: Vec::new(),
             random: Vec::new(),
         };
         // A machine without randomness is found out at the start and not at the first member.
-        tools.secret()?;
+        tools.secret::<10>()?;
         tracing::debug!(shard = shard.0, "shard has its tools");
         Ok(tools)
     }
 
-    /// Ten bytes that nobody can guess.
-    pub(crate) fn secret(&mut self) -> io::Result<[u8; 10]> {
-        if self.random.len() < 10 {
+    /// Bytes that nobody can guess.
+    pub(crate) fn secret<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        if self.random.len() < N {
             self.random.resize(POOL_BYTES, 0);
             getrandom::fill(&mut self.random).map_err(io::Error::other)?;
         }
-        let rest = self.random.split_off(self.random.len() - 10);
+        let rest = self.random.split_off(self.random.len() - N);
         Ok(std::array::from_fn(|i| {
             rest.get(i).copied().unwrap_or_default()
         }))
     }
 
-    /// The wire form of a raw member with this agreement; `None` where each of its messages depends
-    /// on the ones before.
-    pub(crate) fn raw_form(agreement: Option<Agreement>) -> Option<u8> {
+    /// The wire form of a WebSocket member with this agreement, counted from `base`; `None` where
+    /// each of its messages depends on the ones before.
+    pub(super) fn form(base: u8, agreement: Option<Agreement>) -> Option<u8> {
         match agreement {
-            None => Some(RAW),
-            Some(agreement) if agreement.server_no_context_takeover() => Some(
-                agreement
-                    .server_window_bits()
-                    .get()
-                    .saturating_sub(WINDOW_BITS_MIN)
-                    + 1,
-            ),
+            None => Some(base),
+            Some(agreement) if agreement.server_no_context_takeover() => {
+                let bits = agreement.server_window_bits().get();
+                Some(base + bits.saturating_sub(WINDOW_BITS_MIN) + 1)
+            }
             Some(_) => None,
         }
     }
 
-    /// Appends a message in a wire form.
-    pub(crate) fn encode(&mut self, form: u8, message: &Message, out: &mut BytesMut) {
-        let (opcode, payload) = match &message.payload {
-            Payload::Binary(payload) => (OpCode::Binary, payload),
-            other => (OpCode::Text, other.bytes()),
-        };
-        if form != RAW && payload.len() >= self.settings.deflate.threshold {
-            self.deflate(form, payload);
+    /// Appends an item in a wire form; nothing where that form has no word for it.
+    pub(crate) fn encode(&mut self, form: u8, item: &Item, out: &mut BytesMut) {
+        match form {
+            RAW..SIGNAL => {
+                if let Some((kind, payload)) = Self::raw_frame(item) {
+                    self.frame(form - RAW, kind.into(), payload, out);
+                }
+            }
+            SIGNAL..SSE => {
+                let mut text = std::mem::take(&mut self.text);
+                text.clear();
+                envelope(item, &mut text);
+                if !text.is_empty() {
+                    self.frame(form - SIGNAL, OpCode::Text, &text, out);
+                }
+                text.shrink_to(KEEP_BYTES);
+                self.text = text;
+            }
+            _ => {
+                let mut text = std::mem::take(&mut self.text);
+                text.clear();
+                sse::event(item, &mut text);
+                if !text.is_empty() && form == SSE {
+                    sse::chunk(&text, out);
+                } else if !text.is_empty() {
+                    self.gzip_piece(&text, out);
+                }
+                text.shrink_to(KEEP_BYTES);
+                self.text = text;
+            }
+        }
+    }
+
+    /// The frame that a raw member hears for an item: only room messages of the event `message`.
+    pub(super) fn raw_frame(item: &Item) -> Option<(Kind, &[u8])> {
+        match item {
+            Item::Message(message) if message.event.is_none() && message.hint != RELAY => {
+                let kind = match message.payload {
+                    Payload::Binary(_) => Kind::Binary,
+                    _ => Kind::Text,
+                };
+                Some((kind, message.payload.bytes()))
+            }
+            Item::Message(_) | Item::Notice(..) => None,
+        }
+    }
+
+    /// Appends a frame; `window` is 0 for a plain one, else the window's bits less 8.
+    fn frame(&mut self, window: u8, opcode: OpCode, payload: &[u8], out: &mut BytesMut) {
+        if window > 0 && payload.len() >= self.settings.deflate.threshold {
+            self.deflate(window, payload);
             if self.deflated.len() < payload.len() {
                 return frame::encode(out, Flags::FIN_RSV1, opcode, &self.deflated);
             }
@@ -102,15 +164,70 @@ impl Tools {
         frame::encode(out, Flags::FIN, opcode, payload);
     }
 
-    /// Deflates a payload by itself, with the window of a wire form.
-    fn deflate(&mut self, form: u8, payload: &[u8]) {
+    /// Appends a piece of a gzip stream in a chunk. It refers to nothing before it, so every
+    /// stream can be sent the same piece.
+    pub(super) fn gzip_piece(&mut self, text: &[u8], out: &mut impl BufMut) {
+        self.deflate(WINDOW_BITS_MAX, text);
+        self.deflated.extend_from_slice(&SYNC_TAIL);
+        sse::chunk(&self.deflated, out);
+    }
+
+    /// Deflates a payload by itself.
+    fn deflate(&mut self, window: u8, payload: &[u8]) {
         let level = self.settings.deflate.level;
-        let compressor = self.shared[usize::from(form) % FORMS].get_or_insert_with(|| {
-            let bits = WindowBits::new(form + WINDOW_BITS_MIN - 1).unwrap_or(WindowBits::MAX);
+        let compressor = self.shared[usize::from(window) % WINDOWS].get_or_insert_with(|| {
+            let bits = WindowBits::new(window + WINDOW_BITS_MIN - 1).unwrap_or(WindowBits::MAX);
             Box::new(Compressor::new(bits, level))
         });
         self.deflated.clear();
         self.deflated.shrink_to(KEEP_BYTES);
         compressor.compress(payload, &mut self.deflated);
     }
+}
+
+/// The window of 15 bits, as [`Tools::frame`] counts.
+const WINDOW_BITS_MAX: u8 = 7;
+/// What RFC 7692 leaves out at the end of a message, and a stream needs.
+const SYNC_TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// Appends an item as `parlor.v1` says it.
+pub(super) fn envelope(item: &Item, out: &mut Vec<u8>) {
+    match item {
+        Item::Message(message) if message.hint == RELAY => out.put_slice(message.payload.bytes()),
+        Item::Message(message) => message_envelope(message, out),
+        Item::Notice(room, notice) => match &**notice {
+            Notice::PeerJoined(peer) => {
+                signal::encode::peer_joined(out, room.as_str(), &super::signal::peer(peer));
+            }
+            Notice::PeerLeft(peer) => signal::encode::peer_left(out, room.as_str(), &peer.id),
+            Notice::Presence(peer) => {
+                let data = peer
+                    .data
+                    .as_ref()
+                    .and_then(|data| str::from_utf8(data).ok());
+                let data = data.unwrap_or("null");
+                signal::encode::presence(out, room.as_str(), &peer.id, data);
+            }
+        },
+    }
+}
+
+fn message_envelope(message: &Message, out: &mut Vec<u8>) {
+    let data = match &message.payload {
+        Payload::Text(text) => signal::encode::Data::Text(text),
+        Payload::Binary(bytes) => signal::encode::Data::Binary(bytes),
+        other => signal::encode::Data::Json(other.bytes()),
+    };
+    let from = message.from.as_ref();
+    signal::encode::message(
+        out,
+        &signal::encode::Message {
+            room: message.room.as_str(),
+            from: from.map(|from| from.id),
+            name: from.and_then(|from| from.name.as_deref()),
+            id: message.id,
+            event: message.event.as_deref().unwrap_or("message"),
+            data,
+        },
+    );
 }

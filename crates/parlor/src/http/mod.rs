@@ -11,6 +11,7 @@ mod body;
 mod connection;
 mod exchange;
 mod gate;
+pub(crate) mod rooms;
 mod routes;
 mod service;
 

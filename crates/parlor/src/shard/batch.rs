@@ -1,19 +1,17 @@
 //! The messages of one room in one turn.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
-use parlor_hub::{MemberKey, Message};
+use parlor_hub::MemberKey;
 
-use crate::door::{FORMS, Tools};
+use crate::door::{FORMS, Item, Tools};
 
 /// Encoding buffers above this are given back after a flush.
 const KEEP_BYTES: usize = 64 * 1024;
 
-/// A message and the local member that is not to hear it.
+/// What is to be heard, and the local member that is not to hear it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) message: Arc<Message>,
+    pub(crate) item: Item,
     pub(crate) except: Option<MemberKey>,
 }
 
@@ -131,7 +129,7 @@ impl Encoder<'_> {
         let buffer = &mut self.buffers.forms[usize::from(form) % FORMS];
         let mut ends = Vec::with_capacity(entries.len());
         for entry in entries {
-            self.tools.encode(form, &entry.message, buffer);
+            self.tools.encode(form, &entry.item, buffer);
             ends.push(buffer.len());
         }
         let bytes = buffer.split().freeze();

@@ -13,7 +13,7 @@ use rustix::{
 
 use super::{outbox::Outbox, poll::PollSet, wheel::Wheel};
 use crate::{
-    door::{CloseReason, Session},
+    door::{CloseReason, Session, UPLINK_BYTES},
     front::HeadScan,
 };
 
@@ -391,6 +391,14 @@ impl Connections {
         }
         self.wheel
             .set_earlier(key.slot, self.now + self.limits.fin_ms);
+    }
+
+    /// Whether the session in `key` has given out this secret.
+    pub(crate) fn has_uplink(&self, key: MemberKey, secret: &[u8; UPLINK_BYTES]) -> bool {
+        match &self.cold[key.slot as usize].stage {
+            Stage::Open(Some(session)) => session.uplink() == Some(secret),
+            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Linger => false,
+        }
     }
 
     /// The peer's address, for logs.

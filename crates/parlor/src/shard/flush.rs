@@ -23,7 +23,7 @@ impl Shard {
     /// Adds a message to its room's batch. `publisher` is the local member that sent it.
     pub(super) fn append(&mut self, room: RoomKey, entry: Entry, publisher: Option<MemberKey>) {
         let batch = self.batch(room);
-        batch.bytes += entry.message.payload.len();
+        batch.bytes += entry.item.cost();
         batch.entries.push(entry);
         let large = batch.bytes > BATCH_BYTES_MAX;
         let busy = batch.flush.is_some();
@@ -231,9 +231,9 @@ impl Delivery<'_> {
         let Some(session) = session else { return };
         let reply = &mut self.buffers.assembly;
         reply.clear();
-        let mut messages =
-            Flush::heard(&flush.entries, &flush.late, key).map(|(_, entry)| &*entry.message);
-        session.deliver(&mut messages, self.tools, reply);
+        let mut items =
+            Flush::heard(&flush.entries, &flush.late, key).map(|(_, entry)| &entry.item);
+        session.deliver(&mut items, self.tools, reply);
         self.connections.send(key, reply);
         self.buffers.release();
     }

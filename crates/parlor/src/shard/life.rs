@@ -11,7 +11,7 @@ use super::{
     connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, Stage},
 };
 use crate::{
-    door::{self, CloseReason, Opened, Then, Turn},
+    door::{self, CloseReason, Heartbeat, Opened, Then, Turn},
     front::{self, Classified, Head},
     policy::Refusal,
 };
@@ -163,6 +163,7 @@ impl Shard {
         self.reply.clear();
         let mut turn = Turn {
             key,
+            now: self.connections.now,
             hub: &mut self.hub,
             effects: &mut self.effects,
             reply: &mut self.reply,
@@ -182,9 +183,15 @@ impl Shard {
             Some(form) => hot.form = form,
             None => hot.flags |= OWN_FORM,
         }
+        let interval = match session.heartbeat() {
+            Heartbeat::Ask => millis(self.settings.ping_interval),
+            Heartbeat::Tell(interval) => interval,
+        };
+        self.connections.cold[key.slot as usize].heard = self.connections.now;
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
-        let due = self.connections.now + millis(self.settings.ping_interval);
-        self.connections.wheel.set(key.slot, due);
+        self.connections
+            .wheel
+            .set(key.slot, self.connections.now + interval);
         self.send_reply(key);
         self.perform();
         if !rest.is_empty() {
@@ -324,40 +331,74 @@ impl Shard {
     /// Whether a member still reads and answers; sets its next deadline.
     fn check_on(&mut self, key: MemberKey) {
         let now = self.connections.now;
-        let interval = millis(self.settings.ping_interval);
-        let silence = interval + millis(self.settings.ping_timeout);
         let cold = &self.connections.cold[key.slot as usize];
-        let flags = self.connections.hot[key.slot as usize].flags;
-        let heard = cold.heard;
+        let stall_ms = self.connections.limits.stall_ms;
         let stall = cold
             .outbox
             .as_ref()
-            .map(|o| o.progress + self.connections.limits.stall_ms);
+            .map(|outbox| outbox.progress + stall_ms);
         if stall.is_some_and(|stall| stall <= now) {
             return self.connections.doom(key, CloseReason::SlowConsumer);
         }
-        let mut due = heard + interval;
-        if flags & PINGED != 0 {
-            due = heard + silence;
-            if due <= now && (flags & PAUSED != 0 || now < self.lenient_until) {
-                due = now + LATER_MS;
-            } else if due <= now {
-                return self.connections.doom(key, CloseReason::Silent);
-            }
-        } else if due <= now {
-            self.connections.hot[key.slot as usize].flags |= PINGED;
-            due = heard.max(now - interval) + silence;
-            self.connections.cold[key.slot as usize].heard = now - interval;
-            self.call(key, |session, turn| {
-                session.ping(turn);
-                Then::Continue
-            });
-            if !self.connections.is_current(key) {
-                return;
-            }
+        let Stage::Open(Some(session)) = &cold.stage else {
+            return;
+        };
+        let due = match session.heartbeat() {
+            Heartbeat::Ask => self.ask(key),
+            Heartbeat::Tell(interval) => Some(self.tell_heartbeat(key, interval)),
+        };
+        if let Some(due) = due.filter(|_| self.connections.is_current(key)) {
+            self.connections
+                .wheel
+                .set(key.slot, stall.map_or(due, |stall| stall.min(due)));
         }
-        let due = stall.map_or(due, |stall| stall.min(due));
-        self.connections.wheel.set(key.slot, due);
+    }
+
+    /// Asks a silent peer for a sign of life, or gives it up. Returns when to look again.
+    fn ask(&mut self, key: MemberKey) -> Option<u64> {
+        let now = self.connections.now;
+        let interval = millis(self.settings.ping_interval);
+        let silence = interval + millis(self.settings.ping_timeout);
+        let flags = self.connections.hot[key.slot as usize].flags;
+        let heard = self.connections.cold[key.slot as usize].heard;
+        if flags & PINGED == 0 && heard + interval <= now {
+            self.connections.hot[key.slot as usize].flags |= PINGED;
+            // The time to answer counts from here.
+            self.connections.cold[key.slot as usize].heard = now - interval;
+            self.beat(key);
+            return Some(now - interval + silence);
+        }
+        if flags & PINGED == 0 {
+            return Some(heard + interval);
+        }
+        if heard + silence > now {
+            return Some(heard + silence);
+        }
+        // While we do not read, or have stalled ourselves, its silence proves nothing.
+        if flags & PAUSED != 0 || now < self.lenient_until {
+            return Some(now + LATER_MS);
+        }
+        self.connections.doom(key, CloseReason::Silent);
+        None
+    }
+
+    /// Sends something to a peer that cannot answer.
+    fn tell_heartbeat(&mut self, key: MemberKey, interval: u64) -> u64 {
+        let now = self.connections.now;
+        let last = self.connections.cold[key.slot as usize].heard;
+        if last + interval <= now {
+            self.connections.cold[key.slot as usize].heard = now;
+            self.beat(key);
+            return now + interval;
+        }
+        last + interval
+    }
+
+    fn beat(&mut self, key: MemberKey) {
+        self.call(key, |session, turn| {
+            session.beat(turn);
+            Then::Continue
+        });
     }
 
     /// Tells every member goodbye.

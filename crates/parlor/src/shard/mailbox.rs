@@ -16,6 +16,8 @@ use mio::Waker;
 use parlor_hub::{ShardId, Word};
 use rustix::fd::OwnedFd;
 
+use crate::handle::Publish;
+
 /// Above so many waiting bytes the posting shards stop reading.
 const CONGESTED_BYTES: usize = 8 << 20;
 
@@ -26,6 +28,8 @@ pub(crate) enum Mail {
     Word(ShardId, Word),
     /// An accepted socket that this shard is to serve.
     Socket(OwnedFd),
+    /// A message from outside the shards.
+    Publish(Box<Publish>),
     /// Close every connection and end.
     Stop,
 }

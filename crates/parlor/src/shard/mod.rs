@@ -11,6 +11,7 @@ mod handoff;
 mod life;
 mod mailbox;
 mod outbox;
+mod outside;
 mod poll;
 mod turn;
 mod wheel;
@@ -29,7 +30,8 @@ use self::{
     batch::{Batch, Buffers},
     connections::Connections,
     handoff::HttpSide,
-    mailbox::{Mail, Mailboxes},
+    mailbox::Mail,
+    outside::Waiting,
     poll::PollSet,
 };
 use crate::door::Tools;
@@ -37,7 +39,7 @@ use crate::door::Tools;
 pub(crate) use self::{
     connections::SendLimits,
     life::millis,
-    mailbox::{Mail as Letter, Mailbox},
+    mailbox::{Mail as Letter, Mailbox, Mailboxes},
 };
 
 /// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.
@@ -59,6 +61,9 @@ pub(crate) struct Settings {
     pub(crate) policy: crate::policy::Policy,
     pub(crate) router: axum::Router,
     pub(crate) hub_limits: parlor_hub::Limits,
+    pub(crate) rooms: Arc<parlor_hub::RoomTable>,
+    /// Over how long the goodbyes are spread when the server stops.
+    pub(crate) drain: Duration,
     /// Keys the choice of a room's home; the same in all shards.
     pub(crate) seeds: parlor_hub::Seeds,
     pub(crate) door: crate::door::Settings,
@@ -71,6 +76,8 @@ pub(crate) struct Shard {
     start: Instant,
     connections: Connections,
     hub: Hub,
+    /// When the hub has something to forget: milliseconds of the shard's clock.
+    hub_due: Option<u64>,
     effects: Effects,
     tools: Tools,
     /// By index of the room's key.
@@ -87,6 +94,7 @@ pub(crate) struct Shard {
     outgoing: Vec<Outgoing>,
     acceptor: Option<Acceptor>,
     http: HttpSide,
+    waiting: Waiting,
     stopping: Option<Instant>,
     /// Until then nobody is cut for being silent: a long turn of ours is not the peer's silence.
     lenient_until: u64,
@@ -140,7 +148,9 @@ impl Shard {
             id,
             start: Instant::now(),
             connections: Connections::new(cradle.poll, settings.send),
-            hub: Hub::new(id, shards, settings.seeds, settings.hub_limits.clone()),
+            hub: Hub::new(id, shards, settings.seeds, settings.hub_limits.clone())
+                .with_rooms(Arc::clone(&settings.rooms)),
+            hub_due: None,
             effects: Effects::new(),
             tools: Tools::new(id, &settings.door)?,
             batches: Vec::new(),
@@ -155,6 +165,7 @@ impl Shard {
             mail: Vec::new(),
             acceptor,
             http: HttpSide::new(&settings),
+            waiting: Waiting::default(),
             stopping: None,
             lenient_until: 0,
             settings,
@@ -204,7 +215,10 @@ impl Shard {
             .connections
             .wheel
             .next_stop()
-            .map(Duration::from_millis);
+            .into_iter()
+            .chain(self.hub_due)
+            .min();
+        let stop = stop.map(Duration::from_millis);
         let mut wake = stop.map_or_else(|| Instant::now() + LONGEST, |stop| self.start + stop);
         if let Some(deadline) = self.stopping {
             wake = wake.min(deadline);

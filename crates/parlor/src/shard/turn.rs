@@ -15,7 +15,8 @@ use super::{
     connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
     poll::PollSet,
 };
-use crate::door::{CloseReason, Session, Then, Turn};
+use crate::door::{CloseReason, Item, News, Session, Then, Turn};
+use crate::handle::Answer;
 
 /// The token of the mailbox's waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -30,6 +31,8 @@ impl Shard {
     pub(super) fn turn(&mut self, events: &mut Events) -> bool {
         let began = self.look_at_clock();
         let filled = PollSet::filled(events);
+        self.hub_due = self.hub.tick(began, &mut self.effects);
+        self.perform();
         self.take_events(events);
         self.take_mail();
         self.take_back();
@@ -175,6 +178,7 @@ impl Shard {
         reply.clear();
         let mut turn = Turn {
             key,
+            now: self.connections.now,
             hub: &mut self.hub,
             effects: &mut self.effects,
             reply: &mut reply,
@@ -217,7 +221,14 @@ impl Shard {
                 except,
             } => {
                 let publisher = self.local_publisher(&message);
-                self.append(room, Entry { message, except }, publisher);
+                self.append(
+                    room,
+                    Entry {
+                        item: Item::Message(message),
+                        except,
+                    },
+                    publisher,
+                );
             }
             Effect::DeliverTo { member, message } => self.deliver_to(member, &message),
             Effect::Joined(joined) => {
@@ -225,14 +236,42 @@ impl Shard {
                 if !batch.entries.is_empty() {
                     batch.late.push((joined.member, batch.entries.len()));
                 }
-                if self.connections.is_current(joined.member) {
-                    self.call(joined.member, |session, turn| session.joined(&joined, turn));
-                }
+                self.tell(joined.member, &News::Joined(&joined));
             }
-            Effect::Left { member, room, .. } => {
+            Effect::Left {
+                member,
+                room,
+                token,
+            } => {
                 if self.connections.is_current(member) {
                     self.deliver_rest(room, member);
+                    self.tell(member, &News::Left { token });
                 }
+            }
+            Effect::Notice {
+                room,
+                notice,
+                except,
+            } => {
+                if let Some(name) = self.hub.room_name(room) {
+                    let item = Item::Notice(name.clone(), notice);
+                    self.append(room, Entry { item, except }, None);
+                }
+            }
+            Effect::Listed {
+                member,
+                room,
+                token,
+                roster,
+            } => {
+                self.tell(
+                    member,
+                    &News::Listed {
+                        room,
+                        token,
+                        roster: &roster,
+                    },
+                );
             }
             Effect::Freed { room } => self.forget_room(room),
             Effect::Send { to, word } => {
@@ -243,19 +282,39 @@ impl Shard {
             Effect::Refused {
                 member: Some(member),
                 request,
+                token,
+                reason,
+            } => {
+                if !self.answer(token, Answer::Refused(reason)) {
+                    self.tell(
+                        member,
+                        &News::Refused {
+                            request,
+                            token,
+                            reason,
+                        },
+                    );
+                }
+            }
+            Effect::Refused {
+                member: None,
+                token,
                 reason,
                 ..
             } => {
-                if self.connections.is_current(member) {
-                    self.call(member, |session, turn| {
-                        session.refused(request, reason, turn)
-                    });
+                self.answer(token, Answer::Refused(reason));
+            }
+            Effect::Published {
+                member,
+                token,
+                id,
+                receivers,
+            } => {
+                let answered = self.answer(Some(token), Answer::Published { id, receivers });
+                if let Some(member) = member.filter(|_| !answered) {
+                    self.tell(member, &News::Published { token, id });
                 }
             }
-            Effect::Refused { member: None, .. }
-            | Effect::Published { .. }
-            | Effect::Notice { .. }
-            | Effect::Listed { .. } => {}
         }
     }
 
@@ -268,10 +327,18 @@ impl Shard {
 
     fn deliver_to(&mut self, member: MemberKey, message: &Arc<parlor_hub::Message>) {
         if self.connections.is_current(member) {
+            let item = Item::Message(Arc::clone(message));
             self.call(member, |session, turn| {
-                session.deliver(&mut std::iter::once(&**message), turn.tools, turn.reply);
+                session.deliver(&mut std::iter::once(&item), turn.tools, turn.reply);
                 Then::Continue
             });
+        }
+    }
+
+    /// Tells a member's session what the hub has answered.
+    fn tell(&mut self, member: MemberKey, news: &News<'_>) {
+        if self.connections.is_current(member) {
+            self.call(member, |session, turn| session.hear(news, turn));
         }
     }
 
@@ -301,6 +368,7 @@ impl Shard {
                     self.hub.receive(from, word, &mut self.effects);
                     self.perform();
                 }
+                Mail::Publish(publish) => self.publish(*publish),
                 Mail::Socket(socket) => self.welcome(socket),
                 Mail::Stop => self.stop(),
             }

@@ -1,0 +1,105 @@
+//! How a connection becomes a member of a room.
+
+use std::borrow::Cow;
+
+use parlor_hub::{JoinOptions, Resume, RoomName};
+use percent_encoding::percent_decode_str;
+
+use super::{Turn, signal::NEVER};
+use crate::policy::Refusal;
+
+/// The room of those who name none.
+pub(super) const LOBBY: &str = "lobby";
+
+/// There is no place: the room, the table of rooms, or the randomness for an id.
+const FULL: Refusal = Refusal {
+    status: 503,
+    text: "no place in this room",
+    headers: &[("retry-after", "5")],
+};
+
+/// The name of a room in a path: one percent-decoded segment.
+pub(crate) fn room_name(segment: &str) -> Result<RoomName, Refusal> {
+    percent_decode_str(segment)
+        .decode_utf8()
+        .ok()
+        .and_then(|name| RoomName::new(&name).ok())
+        .ok_or(Refusal::bad_request(
+            "a room name is 1 to 128 bytes of UTF-8 without control characters",
+        ))
+}
+
+/// What a returning client asks to hear: `?since=<id>` or `?last=N`. An id that is none of ours is
+/// not an error: everything since then is missed, and the gap is told.
+pub(super) fn resume(query: &Query<'_>) -> Result<Option<Resume>, Refusal> {
+    if let Some(since) = query.get("since")? {
+        return Ok(Some(Resume::Since(since.parse().unwrap_or(NEVER))));
+    }
+    let last = query.get("last")?;
+    let last = last.map(|last| last.parse()).transpose();
+    last.map(|last| last.map(Resume::Last))
+        .map_err(|_| Refusal::bad_request("`last` is a number"))
+}
+
+/// Makes the connection a member, in no room yet.
+pub(super) fn connect(query: &Query<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+    let name = query.get("name")?;
+    let secret = turn.tools.secret().map_err(|_| FULL)?;
+    turn.hub
+        .connect(
+            turn.key,
+            secret,
+            name.as_deref().filter(|name| !name.is_empty()),
+        )
+        .map(|_| ())
+        .map_err(|_| Refusal::bad_request("a member name is at most 128 bytes"))
+}
+
+/// Sends a new member into its first room.
+pub(super) fn join(
+    room: &RoomName,
+    options: JoinOptions,
+    turn: &mut Turn<'_>,
+) -> Result<(), Refusal> {
+    turn.hub
+        .join(turn.key, room, options, turn.effects)
+        .map_err(|_| FULL)
+}
+
+/// The query of a request target.
+pub(crate) struct Query<'a>(pub(crate) &'a str);
+
+impl<'a> Query<'a> {
+    /// The first value of a key, decoded; 400 where it is not UTF-8 or holds control characters.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        self.all(key).next().transpose()
+    }
+
+    /// All values of a key, decoded.
+    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = Result<Cow<'a, str>, Refusal>> {
+        let pairs = self
+            .0
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs
+            .filter(move |(k, _)| *k == key)
+            .map(|(_, value)| decode(value))
+    }
+}
+
+fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
+    let decoded = if value.contains('+') {
+        let spaced = value.replace('+', " ");
+        percent_decode_str(&spaced)
+            .decode_utf8()
+            .map(|text| Cow::Owned(text.into_owned()))
+    } else {
+        percent_decode_str(value).decode_utf8()
+    };
+    match decoded {
+        Ok(text) if !text.chars().any(char::is_control) => Ok(text),
+        _ => Err(Refusal::bad_request(
+            "a query value is UTF-8 without control characters",
+        )),
+    }
+}

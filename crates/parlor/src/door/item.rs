@@ -1,0 +1,50 @@
+//! What a room's members hear, whatever they speak.
+
+use std::sync::Arc;
+
+use parlor_hub::{Message, Notice, Priority, RoomName};
+
+/// The mark of a message that is handed to its target as the JSON text that it is: a description
+/// or a candidate. Carried as [`Message::hint`].
+pub(crate) const RELAY: u32 = 1;
+
+/// The mark of a message that sets the delay before event streams reconnect.
+pub(crate) fn retry_hint(retry_ms: u32) -> u32 {
+    retry_ms.saturating_add(RETRY)
+}
+
+/// The delay that [`retry_hint`] has put into a mark.
+pub(super) fn retry_ms(hint: u32) -> Option<u32> {
+    hint.checked_sub(RETRY)
+}
+
+/// Marks from here on stand for a delay.
+const RETRY: u32 = 2;
+
+/// One thing that members of a room hear.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    /// A message.
+    Message(Arc<Message>),
+    /// Who came, went or changed.
+    Notice(RoomName, Arc<Notice>),
+}
+
+impl Item {
+    /// About how many bytes its encoding takes.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Message(message) => message.payload.len(),
+            Self::Notice(..) => 256,
+        }
+    }
+
+    /// What goes first for a slow member. Who is in a room is not told twice, so it is not dropped
+    /// early.
+    pub(crate) fn priority(&self) -> Priority {
+        match self {
+            Self::Message(message) => message.priority,
+            Self::Notice(..) => Priority::High,
+        }
+    }
+}

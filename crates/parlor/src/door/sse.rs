@@ -1,0 +1,347 @@
+//! The event stream door: a room's messages as server-sent events, in chunks of one response that
+//! does not end.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::BufMut;
+use parlor_hub::{Joined, Message, Payload, Request};
+use parlor_proto::{signal, sse};
+
+use super::{
+    CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn, UPLINK_BYTES,
+    item::{RELAY, retry_ms},
+    tools::{SSE, SSE_GZIP},
+};
+
+/// The header of a gzip stream without name and time (RFC 1952, section 2.3).
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// The end of a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// A connection at the event stream door.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    uplink: Box<[u8; UPLINK_BYTES]>,
+    form: u8,
+    heartbeat_ms: u64,
+}
+
+impl Stream {
+    /// A stream whose member may be spoken for with `uplink`.
+    pub(crate) fn new(uplink: [u8; UPLINK_BYTES], form: u8, tools: &Tools) -> Self {
+        Self {
+            uplink: Box::new(uplink),
+            form,
+            heartbeat_ms: tools.settings.sse_heartbeat_ms,
+        }
+    }
+
+    /// The head of the response, and the first bytes of the stream: browsers call it open only
+    /// when some have come.
+    pub(crate) fn begin(&self, origin: Option<&[u8]>, tools: &mut Tools, reply: &mut Vec<u8>) {
+        reply.extend_from_slice(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+              cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n\
+              x-content-type-options: nosniff\r\n",
+        );
+        if self.form == SSE_GZIP {
+            reply.extend_from_slice(b"content-encoding: gzip\r\n");
+        }
+        if let Some(origin) = origin {
+            reply.extend_from_slice(b"access-control-allow-origin: ");
+            reply.extend_from_slice(origin);
+            reply.extend_from_slice(b"\r\naccess-control-allow-credentials: true\r\n");
+        }
+        reply.extend_from_slice(
+            b"vary: origin, accept-encoding\r\ntransfer-encoding: chunked\r\n\r\n",
+        );
+        if self.form == SSE_GZIP {
+            chunk(&GZIP_HEADER, reply);
+        }
+        let mut text = Vec::new();
+        sse::encode_comment(" welcome", &mut text);
+        sse::encode_retry(tools.settings.sse_retry_ms, &mut text);
+        self.write(&text, tools, reply);
+    }
+
+    /// Appends stream text in a chunk.
+    fn write(&self, text: &[u8], tools: &mut Tools, reply: &mut Vec<u8>) {
+        if self.form == SSE {
+            chunk(text, reply);
+        } else {
+            tools.gzip_piece(text, reply);
+        }
+    }
+
+    fn joined(&self, joined: &Joined, turn: &mut Turn<'_>) {
+        let room = turn
+            .hub
+            .room_name(joined.room)
+            .map(|room| room.as_str().to_owned());
+        let room = room.unwrap_or_default();
+        let id = turn
+            .hub
+            .id_of(turn.key)
+            .map(|id| id.to_string())
+            .unwrap_or_default();
+        let uplink = uplink_text(&id, &self.uplink);
+        let mut text = Vec::new();
+        let mut data = Vec::new();
+        signal::encode::object(
+            &mut data,
+            &[("room", &room), ("id", &id), ("uplink", &uplink)],
+        );
+        announce("joined", &data, &mut text);
+        if let Some(gap) = joined.gap {
+            let oldest = gap.oldest.map(|id| id.to_string()).unwrap_or_default();
+            data.clear();
+            signal::encode::object(&mut data, &[("room", &room), ("oldest", &oldest)]);
+            announce("gap", &data, &mut text);
+        }
+        for message in &joined.replay {
+            event_of(message, &mut text);
+        }
+        self.write(&text, turn.tools, turn.reply);
+    }
+}
+
+impl Session for Stream {
+    fn receive(&mut self, _: &mut [u8], _: &mut Turn<'_>) -> Then {
+        // Nothing is expected from the client; what it sends all the same is read away.
+        Then::Continue
+    }
+
+    fn hear(&mut self, news: &News<'_>, turn: &mut Turn<'_>) -> Then {
+        match news {
+            News::Joined(joined) => self.joined(joined, turn),
+            News::Refused {
+                request: Request::Join(_),
+                ..
+            } => {
+                self.close(CloseReason::ShuttingDown, turn);
+                return Then::Linger;
+            }
+            News::Refused { .. }
+            | News::Left { .. }
+            | News::Published { .. }
+            | News::Listed { .. }
+            | News::Dropped { .. } => {}
+        }
+        Then::Continue
+    }
+
+    fn deliver(
+        &mut self,
+        items: &mut dyn Iterator<Item = &Item>,
+        tools: &mut Tools,
+        reply: &mut Vec<u8>,
+    ) {
+        let mut text = Vec::new();
+        items.for_each(|item| event(item, &mut text));
+        if !text.is_empty() {
+            self.write(&text, tools, reply);
+        }
+    }
+
+    fn boundary(&self, frames: &[u8], sent: usize) -> usize {
+        chunk_boundary(frames, sent)
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::Tell(self.heartbeat_ms)
+    }
+
+    fn beat(&mut self, turn: &mut Turn<'_>) {
+        self.write(b":\n\n", turn.tools, turn.reply);
+    }
+
+    fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
+        if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
+            return;
+        }
+        let mut text = Vec::new();
+        if reason == CloseReason::SlowConsumer {
+            sse::encode_comment(" slow consumer", &mut text);
+        }
+        sse::encode_retry(turn.tools.settings.sse_retry_ms, &mut text);
+        self.write(&text, turn.tools, turn.reply);
+        if self.form == SSE {
+            // A gzip stream that ended here would lack its checksum: that one is just cut.
+            turn.reply.extend_from_slice(LAST_CHUNK);
+        }
+    }
+
+    fn uplink(&self) -> Option<&[u8; UPLINK_BYTES]> {
+        Some(&self.uplink)
+    }
+}
+
+/// Appends an event about the stream itself, which has no id.
+fn announce(name: &str, data: &[u8], out: &mut Vec<u8>) {
+    sse::encode(
+        &sse::Event {
+            event: Some(name),
+            data,
+            ..sse::Event::default()
+        },
+        out,
+    );
+}
+
+/// The secret as the client is told it: the member's id, a dot, 32 hexadecimal digits.
+fn uplink_text(id: &str, secret: &[u8; UPLINK_BYTES]) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("{id}.");
+    for byte in secret {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Reads what [`uplink_text`] wrote.
+pub(crate) fn parse_uplink(text: &str) -> Option<(parlor_hub::MemberId, [u8; UPLINK_BYTES])> {
+    let (id, digits) = text.split_once('.')?;
+    let id = id.parse().ok()?;
+    if digits.len() != 2 * UPLINK_BYTES || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut secret = [0; UPLINK_BYTES];
+    for (byte, pair) in secret.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some((id, secret))
+}
+
+/// Appends an item as an event; nothing for what event streams do not tell.
+pub(super) fn event(item: &Item, out: &mut Vec<u8>) {
+    match item {
+        Item::Message(message) if message.hint != RELAY => event_of(message, out),
+        Item::Message(_) | Item::Notice(..) => {}
+    }
+}
+
+fn event_of(message: &Message, out: &mut Vec<u8>) {
+    let id = message.id.map(|id| id.to_string());
+    let (name, data) = content(message);
+    let event = sse::Event {
+        id: id.as_deref(),
+        event: name,
+        retry_ms: retry_ms(message.hint),
+        data: &data,
+    };
+    sse::encode(&event, out);
+}
+
+/// The event name and the data: text as it is, bytes as base64, everything else as JSON.
+fn content(message: &Message) -> (Option<&str>, Cow<'_, [u8]>) {
+    let name = message.event.as_deref();
+    let as_json = |data| {
+        let mut text = Vec::new();
+        signal::encode::data(&mut text, data);
+        Cow::Owned(text)
+    };
+    match (&message.payload, name) {
+        (Payload::Binary(bytes), None) => (
+            Some("binary"),
+            Cow::Owned(STANDARD.encode(bytes).into_bytes()),
+        ),
+        (Payload::Binary(bytes), _) => (name, as_json(signal::encode::Data::Binary(bytes))),
+        (Payload::Text(text), Some(_)) => (name, as_json(signal::encode::Data::Text(text))),
+        (other, _) => (name, Cow::Borrowed(other.bytes())),
+    }
+}
+
+/// Appends one chunk (RFC 9112, section 7.1).
+pub(super) fn chunk(bytes: &[u8], out: &mut impl BufMut) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits = (usize::BITS - bytes.len().leading_zeros())
+        .div_ceil(4)
+        .max(1);
+    for digit in (0..digits).rev() {
+        out.put_u8(HEX[bytes.len() >> (4 * digit) & 15]);
+    }
+    out.put_slice(b"\r\n");
+    out.put_slice(bytes);
+    out.put_slice(b"\r\n");
+}
+
+/// Where the chunk ends in which offset `sent` of whole chunks lies. A response head before the
+/// first chunk counts as part of it.
+fn chunk_boundary(bytes: &[u8], sent: usize) -> usize {
+    let mut at = match bytes.starts_with(b"HTTP/") {
+        true => find(bytes, 0, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4),
+        false => 0,
+    };
+    while at < sent {
+        let Some(line) = find(bytes, at, b"\r\n") else {
+            return bytes.len();
+        };
+        let digits = bytes
+            .get(at..line)
+            .and_then(|digits| str::from_utf8(digits).ok());
+        let Some(len) = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok()) else {
+            return bytes.len();
+        };
+        at = line.saturating_add(len).saturating_add(4);
+    }
+    at.min(bytes.len())
+}
+
+fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    rest.windows(what.len())
+        .position(|window| window == what)
+        .map(|at| from + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_have_their_length_in_front() {
+        for (len, head) in [(1, "1"), (15, "f"), (16, "10"), (255, "ff"), (4096, "1000")] {
+            let mut out = Vec::new();
+            chunk(&vec![b'x'; len], &mut out);
+            let expected = format!("{head}\r\n{}\r\n", "x".repeat(len));
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_chunk_is_found_from_any_offset() {
+        let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        let head = bytes.len();
+        chunk(b"hello\r\n", &mut bytes);
+        let first = bytes.len();
+        chunk(&[b'\n'; 300], &mut bytes);
+        let second = bytes.len();
+        for sent in head..=bytes.len() {
+            let end = [head, first, second]
+                .into_iter()
+                .find(|end| *end >= sent)
+                .unwrap();
+            assert_eq!(chunk_boundary(&bytes, sent), end, "{sent}");
+        }
+        assert_eq!(chunk_boundary(&bytes, 3), head);
+    }
+
+    #[test]
+    fn an_uplink_is_read_as_it_was_written() {
+        let id = parlor_hub::MemberId::new(parlor_hub::ShardId(3), 9, [7; 10]);
+        let text = uplink_text(&id.to_string(), &[0xab; 16]);
+        assert_eq!(parse_uplink(&text), Some((id, [0xab; 16])));
+        for bad in [
+            "",
+            ".",
+            "x.y",
+            &text[1..],
+            &text[..text.len() - 1],
+            &text.replace("ab", "+b"),
+        ] {
+            assert_eq!(parse_uplink(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What all doors on WebSocket connections have in common.
+
+use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State};
+
+use super::{CloseReason, Then, Turn};
+
+/// Takes in bytes and hands each message to `each`, until it wants something else than to go on.
+pub(super) fn receive(
+    connection: &mut Connection,
+    bytes: &mut [u8],
+    turn: &mut Turn<'_>,
+    mut each: impl FnMut(&mut Connection, Kind, &[u8], &mut Turn<'_>) -> Then,
+) -> Then {
+    let mut scratch = std::mem::take(&mut turn.tools.scratch);
+    let options = turn.tools.settings.options;
+    let mut input = Input::new(bytes);
+    let then = loop {
+        match connection.receive(&mut input, &options, &mut scratch) {
+            Ok(None) => break Then::Continue,
+            Ok(Some(Event::Message { kind, payload, .. })) => {
+                let then = each(connection, kind, payload, turn);
+                if then != Then::Continue {
+                    break then;
+                }
+            }
+            Ok(Some(Event::Close { .. })) => {
+                connection.transmit(None, turn.reply);
+                break Then::End;
+            }
+            Ok(Some(_)) => {}
+            Err(error) => {
+                tracing::debug!(%error, "websocket connection failed");
+                connection.fail(&error, None, turn.reply);
+                break Then::Linger;
+            }
+        }
+    };
+    turn.tools.scratch = scratch;
+    if then == Then::Continue {
+        connection.transmit(None, turn.reply);
+    }
+    then
+}
+
+/// Sends a ping.
+pub(super) fn ping(connection: &mut Connection, turn: &mut Turn<'_>) {
+    if connection.state() == State::Open {
+        // An empty ping is within the 125 bytes, and the connection is open.
+        let _ = connection.ping(&[], None, turn.reply);
+    }
+}
+
+/// Says why this side closes.
+pub(super) fn close(connection: &mut Connection, reason: CloseReason, turn: &mut Turn<'_>) {
+    let (code, text) = match reason {
+        CloseReason::SlowConsumer => (CloseCode::TRY_AGAIN_LATER, "slow consumer"),
+        CloseReason::ShuttingDown => (CloseCode::GOING_AWAY, "server is stopping"),
+        CloseReason::Fault => (CloseCode::INTERNAL_ERROR, "internal error"),
+        CloseReason::Broken | CloseReason::Silent => return,
+    };
+    connection.close(Some(code), text, None, turn.reply);
+}

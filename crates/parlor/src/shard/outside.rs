@@ -1,0 +1,73 @@
+//! Messages that come from outside the shards, and their answers.
+
+use std::collections::HashMap;
+
+use parlor_hub::RoomRef;
+use tokio::sync::oneshot;
+
+use super::Shard;
+use crate::handle::{Answer, Publish};
+
+/// The tokens of this module have this bit; those of sessions count up from 1.
+const OURS: u64 = 1 << 63;
+/// Messages from outside whose answer has not come; one more is told that the server is busy.
+const WAITING_MAX: usize = 65_536;
+
+/// Those who wait to hear what became of their message.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    last: u64,
+}
+
+impl Shard {
+    /// Publishes a message from outside. Where that is not possible now, its answer is dropped,
+    /// which tells the sender so.
+    pub(super) fn publish(&mut self, publish: Publish) {
+        if self.waiting.answers.len() >= WAITING_MAX {
+            return;
+        }
+        let Publish {
+            room,
+            mut draft,
+            uplink,
+            answer,
+        } = publish;
+        self.waiting.last += 1;
+        let token = OURS | self.waiting.last;
+        draft.token = Some(token);
+        match uplink {
+            None => {
+                self.waiting.answers.insert(token, answer);
+                self.hub.publish_anonymous(&room, draft, &mut self.effects);
+            }
+            Some((id, secret)) => {
+                let member = self.hub.member(&id);
+                let Some(member) = member.filter(|m| self.connections.has_uplink(*m, &secret))
+                else {
+                    // The sender may be gone already, which is no loss.
+                    let _ = answer.send(Answer::UnknownUplink);
+                    return;
+                };
+                self.waiting.answers.insert(token, answer);
+                let room = RoomRef::Name(&room);
+                if let Err(reason) = self.hub.publish(member, room, draft, &mut self.effects) {
+                    self.answer(Some(token), Answer::Refused(reason));
+                }
+            }
+        }
+        self.perform();
+    }
+
+    /// Answers the one who waits for `token`. False where it is a session's token.
+    pub(super) fn answer(&mut self, token: Option<u64>, answer: Answer) -> bool {
+        let Some(token) = token.filter(|token| token & OURS != 0) else {
+            return false;
+        };
+        if let Some(waiting) = self.waiting.answers.remove(&token) {
+            // The sender may be gone already, which is no loss.
+            let _ = waiting.send(answer);
+        }
+        true
+    }
+}
