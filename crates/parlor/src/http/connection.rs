@@ -62,7 +62,9 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
             stopped = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
-        connection.poll_without_shutdown(cx)
+        // Not `poll_without_shutdown`: that leaves unwritten what a slow socket has not taken yet.
+        // The gate keeps its socket open.
+        Pin::new(&mut connection).poll(cx)
     })
     .await;
     if let Err(error) = finished {

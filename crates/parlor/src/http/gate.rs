@@ -335,8 +335,10 @@ impl Write for Gate {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper has written everything and is done. The socket is not: a refusal may follow, or a
+        // door.
+        Poll::Ready(Ok(()))
     }
 }
 

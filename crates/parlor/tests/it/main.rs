@@ -1,5 +1,11 @@
 //! Tests of the library over real sockets.
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
+mod http_files;
+mod http_moves;
+mod http_origins;
+mod http_rows;
+mod http_support;
 mod hub;
 mod support;
 mod websocket;

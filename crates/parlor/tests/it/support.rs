@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use parlor::{Config, Server};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::sync::oneshot;
@@ -24,6 +25,11 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// Starts a server with the default configuration, changed by `change`.
     pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(change, Router::new())
+    }
+
+    /// The same, with pages of the embedder's own.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Config), pages: Router) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -33,7 +39,11 @@ impl TestServer {
             .set_send_buffer_size(16 * 1024)
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server::builder().config(config).build().unwrap();
+        let server = Server::builder()
+            .config(config)
+            .routes(pages)
+            .build()
+            .unwrap();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -111,6 +111,11 @@ async fn start(setup: Setup) -> Server {
     tokio::task::spawn_local(async move {
         while let Ok((stream, peer)) = listener.accept().await {
             let (context, take, end) = (Rc::clone(&context), take.clone(), Rc::clone(&end));
+            // As a shard hands it over: a socket whose readiness is not known yet.
+            let stream = stream
+                .into_std()
+                .and_then(TcpStream::from_std)
+                .expect("a socket");
             tokio::task::spawn_local(async move {
                 let accepted = Accepted {
                     stream,
