@@ -30,7 +30,10 @@ pub(super) struct Gate {
     /// So many of them may be shown.
     cleared: usize,
     stage: Stage,
-    ended: bool,
+    /// When the other end closed its side.
+    ended: Option<Instant>,
+    /// When bytes of the response under way last left.
+    written: Option<Instant>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
     context: Rc<super::Context>,
@@ -77,7 +80,8 @@ impl Gate {
             stage: Stage::Head(HeadStage::new(deadline, buffer.is_empty())),
             buffer,
             cleared: 0,
-            ended: false,
+            ended: None,
+            written: None,
             read_timer: None,
             write_timer: None,
             context,
@@ -87,7 +91,7 @@ impl Gate {
 
     /// The socket, the bytes read and not shown, and whether the other end has closed its side.
     pub(super) fn into_parts(self) -> (TcpStream, Bytes, bool) {
-        (self.stream, self.buffer.freeze(), self.ended)
+        (self.stream, self.buffer.freeze(), self.ended.is_some())
     }
 
     /// Clears what the bytes in the buffer allow.
@@ -175,7 +179,19 @@ impl Gate {
             Err(refusal) => return self.shut(End::Refused(refusal)),
         };
         self.cleared = end;
+        self.written = None;
         self.exchange.begin();
+    }
+
+    /// Ready once the end of the client's side is to be taken for the end of the connection,
+    /// though a response is under way.
+    fn poll_half_closed(&mut self, ended: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let limits = &self.context.limits;
+        let deadline = match self.written {
+            Some(written) => written.max(ended) + limits.write_timeout,
+            None => ended + limits.half_close_grace,
+        };
+        poll_timer(&mut self.read_timer, deadline, cx)
     }
 
     fn shut(&mut self, end: End) {
@@ -214,7 +230,7 @@ impl Gate {
             self.buffer.reserve(READ_BYTES);
             match self.stream.try_read_buf(&mut self.buffer) {
                 Ok(0) => {
-                    self.ended = true;
+                    self.ended = Some(Instant::now());
                     return Poll::Ready(Ok(()));
                 }
                 Ok(_) => return Poll::Ready(Ok(())),
@@ -272,10 +288,13 @@ impl Read for Gate {
                     if !this.buffer.is_empty() {
                         return Poll::Pending;
                     }
+                    if let Some(ended) = this.ended {
+                        ready!(this.poll_half_closed(ended, cx));
+                    }
                 }
                 Stage::Head(_) | Stage::Body { .. } => {}
             }
-            if this.ended {
+            if this.ended.is_some() {
                 return Poll::Ready(Ok(()));
             }
             match this.poll_fill(cx) {
@@ -295,6 +314,7 @@ impl Gate {
     ) -> Poll<io::Result<usize>> {
         if result.is_ready() {
             self.write_timer = None;
+            self.written = Some(Instant::now());
             return result;
         }
         let deadline = match &self.write_timer {

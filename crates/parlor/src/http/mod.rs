@@ -47,6 +47,10 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     /// How long a client may take no byte of a response: 30 s. Then cut.
     pub(crate) write_timeout: Duration,
+    /// How long a handler goes on when the client has closed its side before the first byte of the
+    /// response: 250 ms. Clients that only close the side on which they have nothing more to say
+    /// look the same as those that are gone; quick answers reach them.
+    pub(crate) half_close_grace: Duration,
     /// How long a connection closed by us is still read, so that the client sees the last answer
     /// and not a reset: 2 s.
     pub(crate) linger_timeout: Duration,
@@ -62,6 +66,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            half_close_grace: Duration::from_millis(250),
             linger_timeout: Duration::from_secs(2),
             body_bytes_max: 1024 * 1024,
         }

@@ -109,7 +109,7 @@ pub(crate) fn field<'a>(response: &'a str, name: &str) -> Option<&'a str> {
 pub(crate) fn statuses(text: &str) -> Vec<u16> {
     text.split("HTTP/1.1 ")
         .skip(1)
-        .map(|response| response[..3].parse().unwrap())
+        .map(|response| response.split(' ').next().unwrap().parse().unwrap())
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! Raw bytes in, raw bytes out, over a real socket.
 
+mod agreement;
 mod deadlines;
 mod files;
 mod hostile;

@@ -187,6 +187,39 @@ fn a_handler_is_dropped_when_its_client_goes() {
 }
 
 #[test]
+fn a_client_that_closed_its_side_gets_its_answers() {
+    run(Setup::default(), async |server| {
+        // A handler that is ready at once, one that takes a moment, a response that takes long.
+        let mut client = server.connect().await;
+        client.send(get_of("/") + &get_of("/nowhere")).await;
+        client.stream.shutdown().await.expect("an open socket");
+        assert_eq!(statuses(&client.rest().await), [200, 404]);
+        client = server.connect().await;
+        client.send(get_of("/slow")).await;
+        client.stream.shutdown().await.expect("an open socket");
+        server.wait_idle().await;
+        server.release.notify_one();
+        assert!(client.rest().await.ends_with("slow\n"));
+        client = server.connect().await;
+        client.send(get_of("/big")).await;
+        client.stream.shutdown().await.expect("an open socket");
+        server.wait_idle().await;
+        tokio::time::sleep(Limits::default().half_close_grace * 2).await;
+        assert!(client.rest().await.len() > 32 * 1024 * 1024);
+        // In the middle of a head or a body it said no request.
+        for half in [
+            "GET / HT",
+            "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n1",
+        ] {
+            client = server.connect().await;
+            client.send(half).await;
+            client.stream.shutdown().await.expect("an open socket");
+            assert_ne!(statuses(&client.rest().await), [200], "{half}");
+        }
+    });
+}
+
+#[test]
 fn a_panic_ends_one_request_only() {
     run(Setup::default(), async |server| {
         let mut other = server.connect().await;
