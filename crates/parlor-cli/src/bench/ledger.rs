@@ -29,8 +29,10 @@ pub(super) struct Ledger {
     own: Own,
     /// The next number expected, for each member and publisher.
     next: Vec<u32>,
-    /// The numbers that were passed over, for the pairs that have any.
+    /// The numbers that were passed over, for the pairs that have any; at most [`GAPS_MAX`] ranges.
+    /// What comes late from a gap past that counts as repeated.
     gaps: HashMap<usize, Vec<Range<u32>>>,
+    ranges: usize,
     pub(super) delivered: u64,
     /// Passed over so far and not come late.
     pub(super) missing: u64,
@@ -60,6 +62,7 @@ impl Ledger {
             own,
             next: vec![0; pairs],
             gaps: HashMap::new(),
+            ranges: 0,
             delivered: 0,
             missing: 0,
             repeated: 0,
@@ -94,7 +97,11 @@ impl Ledger {
         }
         if stamp.number > next {
             self.missing += u64::from(stamp.number - next);
-            self.gaps.entry(pair).or_default().push(next..stamp.number);
+            if self.ranges < GAPS_MAX {
+                self.ranges += 1;
+                let gaps = self.gaps.entry(pair).or_default();
+                gaps.push(next..stamp.number);
+            }
         }
         self.next[pair] = stamp.number.saturating_add(1);
         self.delivered += 1;
@@ -112,8 +119,10 @@ impl Ledger {
             return Heard::Again;
         };
         let gap = gaps.swap_remove(at);
+        let known = gaps.len() + 1;
         let rest = [gap.start..number, number + 1..gap.end];
         gaps.extend(rest.into_iter().filter(|part| !part.is_empty()));
+        self.ranges = self.ranges + gaps.len() - known;
         self.missing -= 1;
         self.reordered += 1;
         self.delivered += 1;
@@ -136,6 +145,9 @@ impl Ledger {
         self.missing + tails
     }
 }
+
+/// Eight bytes each.
+const GAPS_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
