@@ -528,7 +528,7 @@ pub static SETTINGS: &[Setting<Config>] = &[
     size!(
         target_bytes_max,
         Http,
-        64..=MIB,
+        64..=32 * KIB,
         "Takes request targets of this many bytes; past it 414."
     ),
     size!(

@@ -104,6 +104,27 @@ fn a_refused_upgrade_behind_other_requests_is_answered_and_closed() {
 }
 
 #[test]
+fn an_upgrade_to_something_else_is_an_ordinary_request() {
+    let server = start(|_| {});
+    let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    let ask_for = |method: &str, rest: &str| {
+        format!("{method} / HTTP/1.1\r\nHost: localhost\r\n{h2c}{rest}\r\n")
+    };
+    let kept = ask_for("GET", "") + &ask_for("POST", "Content-Length: 5\r\n") + "hello";
+    for cut in Cut::ALL {
+        let answer = ask(&server, &(kept.clone() + &last_get_of("/healthz")), cut);
+        assert_eq!(statuses(&answer), [200, 200, 200], "{cut:?}");
+        let answer = ask(
+            &server,
+            &(kept.clone() + &ask_for("GET", "Connection: close\r\n")),
+            cut,
+        );
+        assert_eq!(statuses(&answer), [200, 200, 200], "{cut:?}");
+        assert!(answer.ends_with("home\n"), "{cut:?}: {answer}");
+    }
+}
+
+#[test]
 fn an_upgrade_with_a_body_is_none() {
     let server = start(|_| {});
     for fields in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {

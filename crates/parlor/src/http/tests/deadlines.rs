@@ -125,7 +125,6 @@ fn an_idle_connection_is_closed() {
 #[test]
 fn a_waiting_handler_is_not_idle() {
     let short = limits(|limits| {
-        limits.head_timeout = SHORT;
         limits.body_timeout = SHORT;
         limits.idle_timeout = SHORT;
         limits.write_timeout = SHORT;
