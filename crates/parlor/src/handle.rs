@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use parlor_hub::{Draft, MemberId, MessageId, RoomName};
+use parlor_hub::{Draft, MemberId, RoomName};
 use tokio::sync::oneshot;
 
+pub(crate) use crate::shard::Answer;
 use crate::{
-    door::UPLINK_BYTES,
-    shard::{Letter, Mailboxes},
+    door::{self, UPLINK_BYTES},
+    shard::{Letter, Mailboxes, Publish},
 };
 
 /// A way to the shards of a running server.
@@ -16,29 +17,20 @@ pub(crate) struct Handle {
     mailboxes: Arc<OnceLock<Mailboxes>>,
 }
 
-/// A message from outside.
-#[derive(Debug)]
-pub(crate) struct Publish {
-    pub(crate) room: RoomName,
-    pub(crate) draft: Draft,
-    /// The member in whose name it is published, and the secret that proves it.
-    pub(crate) uplink: Option<(MemberId, [u8; UPLINK_BYTES])>,
-    pub(crate) answer: oneshot::Sender<Answer>,
+/// Proof that one may speak as a member: what an event stream's client is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Uplink(MemberId, [u8; UPLINK_BYTES]);
+
+impl Uplink {
+    /// Reads the text that the stream has told. Whether it proves anything the shard will see.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        door::parse_uplink(text).map(|(id, secret)| Self(id, secret))
+    }
 }
 
-/// What became of a message from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It has its place and was sent to so many members. Without an id nobody was there and
-    /// nothing is kept.
-    Published {
-        id: Option<MessageId>,
-        receivers: usize,
-    },
-    /// The uplink names no member, or its secret is another.
-    UnknownUplink,
-    /// The hub refused it.
-    Refused(parlor_hub::Refused),
+/// Makes a message set the delay before event streams reconnect.
+pub(crate) fn set_retry(draft: &mut Draft, retry_ms: u32) {
+    draft.hint = door::retry_hint(retry_ms);
 }
 
 impl Handle {
@@ -54,10 +46,10 @@ impl Handle {
         &self,
         room: RoomName,
         draft: Draft,
-        uplink: Option<(MemberId, [u8; UPLINK_BYTES])>,
+        uplink: Option<Uplink>,
     ) -> Option<Answer> {
         let mailboxes = self.mailboxes.get()?;
-        let shard = uplink.map_or(0, |(id, _)| usize::from(id.shard().0));
+        let shard = uplink.map_or(0, |Uplink(id, _)| usize::from(id.shard().0));
         let Some(mailbox) = mailboxes.get(shard) else {
             return Some(Answer::UnknownUplink);
         };
@@ -66,6 +58,7 @@ impl Handle {
         }
         let (answer, answered) = oneshot::channel();
         let bytes = draft.payload.len() + size_of::<Publish>();
+        let uplink = uplink.map(|Uplink(id, secret)| (id, secret));
         let publish = Publish {
             room,
             draft,

@@ -16,7 +16,7 @@ use parlor_proto::websocket::{self, deflate};
 use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
-    config::{Config, ConfigError, Deflate, RoomRule, SlowPolicy},
+    config::{Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
     door, front,
     handle::Handle,
     http,
@@ -355,15 +355,6 @@ const fn slow_class(policy: SlowPolicy) -> u16 {
     }
 }
 
-/// The policy of a room, by the class that [`slow_class`] gave it.
-pub(crate) const fn slow_policy(class: u16) -> SlowPolicy {
-    match class {
-        1 => SlowPolicy::Conflate,
-        2 => SlowPolicy::Close,
-        _ => SlowPolicy::DropLow,
-    }
-}
-
 fn hub_limits(config: &Config) -> parlor_hub::Limits {
     parlor_hub::Limits {
         rooms_per_member_max: config.rooms_per_member_max,
@@ -387,7 +378,7 @@ fn door_settings(config: &Config) -> door::Settings {
         message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
     };
     door::Settings {
-        sse_gzip: config.sse_gzip,
+        sse_gzip: config.sse_gzip == SseGzip::Shared,
         sse_heartbeat_ms: millis(config.sse_heartbeat),
         sse_retry_ms: millis(config.sse_retry),
         options: websocket::Options {

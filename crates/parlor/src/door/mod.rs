@@ -6,12 +6,13 @@
 
 mod enter;
 mod item;
+mod opaque;
 mod open;
 mod raw;
 mod signal;
+mod socket;
 mod sse;
 mod tools;
-mod websocket;
 
 use std::fmt;
 

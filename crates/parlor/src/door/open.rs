@@ -12,13 +12,13 @@ use parlor_proto::{
 use super::{
     Session, Tools, Turn,
     enter::{LOBBY, Query, connect, join, resume, room_name},
-    raw::{Raw, Target},
+    opaque::Target,
+    raw::Raw,
     signal::{NEVER, Signal, Speech},
     sse::Stream,
     tools::{RAW, SIGNAL, SSE, SSE_GZIP},
 };
 use crate::{
-    config::SseGzip,
     front::Head,
     policy::{Policy, Provenance, Refusal},
 };
@@ -261,8 +261,7 @@ fn open_stream(
         options.resume = Some(parlor_hub::Resume::Since(since.unwrap_or(NEVER)));
     }
     connect(&query, turn)?;
-    let gzip =
-        turn.tools.settings.sse_gzip == SseGzip::Shared && names(head, "accept-encoding", b"gzip");
+    let gzip = turn.tools.settings.sse_gzip && names(head, "accept-encoding", b"gzip");
     let form = if gzip { SSE_GZIP } else { SSE };
     let uplink = turn
         .tools

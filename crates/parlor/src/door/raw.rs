@@ -1,27 +1,16 @@
 //! The raw WebSocket doors: opaque frames into a room, or back to where they came from.
 
-use bytes::Bytes;
-use parlor_hub::{Audience, Draft, Payload, Refused, Request, RoomRef};
-use parlor_proto::websocket::{self, CloseCode, Connection, Kind, Role, deflate::Agreement, frame};
+use parlor_hub::Request;
+use parlor_proto::websocket::{self, CloseCode, Connection, Role, deflate::Agreement, frame};
 
 use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
-    websocket::{close, ping, receive},
+    opaque::{Target, draft, publish},
+    socket::{close, ping, receive},
 };
 
 /// What a client may send before its upgrade is answered, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1024;
-
-/// Where a raw connection's messages go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// To the others in the room.
-    Others,
-    /// To everyone in the room, the sender too.
-    Room,
-    /// Back to the sender: the `/echo` door.
-    Sender,
-}
 
 /// A connection at a raw WebSocket door.
 #[derive(Debug)]
@@ -177,28 +166,4 @@ impl Session for Raw {
             close(&mut self.connection, reason, turn);
         }
     }
-}
-
-/// A message of a raw member: opaque, its bytes copied out of the read buffer.
-pub(super) fn draft(target: Target, kind: Kind, payload: &[u8]) -> Draft {
-    let payload = Bytes::copy_from_slice(payload);
-    let mut draft = Draft::new(match kind {
-        Kind::Text => Payload::Text(payload),
-        Kind::Binary => Payload::Binary(payload),
-    });
-    if target == Target::Room {
-        draft.audience = Audience::Room;
-    }
-    draft
-}
-
-/// Publishes to the room of the sender. What it sends while its join is on the way follows it.
-pub(super) fn publish(draft: Draft, turn: &mut Turn<'_>) -> Result<(), Refused> {
-    let room = turn
-        .hub
-        .rooms_of(turn.key)
-        .next()
-        .ok_or(Refused::NotJoined)?;
-    turn.hub
-        .publish(turn.key, RoomRef::Key(room), draft, turn.effects)
 }

@@ -16,9 +16,9 @@ use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
     enter::LOBBY,
     item::RELAY,
-    raw::{self, Target},
+    opaque::{self, Target},
+    socket::{close, ping, receive},
     tools::envelope,
-    websocket::{close, ping, receive},
 };
 
 /// Requests of one member whose answer has not come; one more is an error.
@@ -142,7 +142,7 @@ impl Signal {
 
     fn take(&mut self, kind: Kind, payload: &[u8], turn: &mut Turn<'_>) -> Then {
         if let Speech::Raw(target) = &self.speech {
-            if let Err(reason) = raw::publish(raw::draft(*target, kind, payload), turn) {
+            if let Err(reason) = opaque::publish(opaque::draft(*target, kind, payload), turn) {
                 tracing::debug!(%reason, "message refused");
             }
             return Then::Continue;

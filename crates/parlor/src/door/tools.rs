@@ -14,7 +14,6 @@ use parlor_proto::{
 };
 
 use super::{Item, item::RELAY, sse};
-use crate::config::SseGzip;
 
 /// How a member hears: what is encoded once for all members of the same form.
 ///
@@ -46,7 +45,8 @@ const POOL_BYTES: usize = 1024;
 pub(crate) struct Settings {
     pub(crate) options: Options,
     pub(crate) deflate: Policy,
-    pub(crate) sse_gzip: SseGzip,
+    /// Whether event streams are compressed for those who accept it.
+    pub(crate) sse_gzip: bool,
     pub(crate) sse_heartbeat_ms: u64,
     pub(crate) sse_retry_ms: u64,
 }

@@ -18,10 +18,7 @@ use parlor_proto::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{
-    door::{parse_uplink, retry_hint},
-    handle::{Answer, Handle},
-};
+use crate::handle::{Answer, Handle, Uplink, set_retry};
 
 /// The longest event name, in bytes.
 const EVENT_BYTES_MAX: usize = 256;
@@ -93,7 +90,7 @@ async fn publish(
             uplink
                 .to_str()
                 .ok()
-                .and_then(parse_uplink)
+                .and_then(Uplink::parse)
                 .ok_or(ApiError(StatusCode::FORBIDDEN, "no such uplink"))?,
         ),
     };
@@ -175,7 +172,9 @@ fn draft(headers: &HeaderMap, body: &Bytes, options: Options) -> Result<Draft, A
         Some("low") => Priority::Low,
         Some(_) => return Err(bad_request("the priority is high, normal or low")),
     };
-    draft.hint = retry.map_or(0, retry_hint);
+    if let Some(retry_ms) = retry {
+        set_retry(&mut draft, retry_ms);
+    }
     Ok(draft)
 }
 

@@ -16,7 +16,7 @@ use mio::Waker;
 use parlor_hub::{ShardId, Word};
 use rustix::fd::OwnedFd;
 
-use crate::handle::Publish;
+use super::outside::Publish;
 
 /// Above so many waiting bytes the posting shards stop reading.
 const CONGESTED_BYTES: usize = 8 << 20;

@@ -40,6 +40,7 @@ pub(crate) use self::{
     connections::SendLimits,
     life::millis,
     mailbox::{Mail as Letter, Mailbox, Mailboxes},
+    outside::{Answer, Publish},
 };
 
 /// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.

@@ -2,16 +2,41 @@
 
 use std::collections::HashMap;
 
-use parlor_hub::RoomRef;
+use parlor_hub::{Draft, MemberId, MessageId, RoomName, RoomRef};
 use tokio::sync::oneshot;
 
 use super::Shard;
-use crate::handle::{Answer, Publish};
+use crate::door::UPLINK_BYTES;
 
 /// The tokens of this module have this bit; those of sessions count up from 1.
 const OURS: u64 = 1 << 63;
 /// Messages from outside whose answer has not come; one more is told that the server is busy.
 const WAITING_MAX: usize = 65_536;
+
+/// A message from outside.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    pub(crate) room: RoomName,
+    pub(crate) draft: Draft,
+    /// The member in whose name it is published, and the secret that proves it.
+    pub(crate) uplink: Option<(MemberId, [u8; UPLINK_BYTES])>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+/// What became of a message from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It has its place and was sent to so many members. Without an id nobody was there and
+    /// nothing is kept.
+    Published {
+        id: Option<MessageId>,
+        receivers: usize,
+    },
+    /// The uplink names no member, or its secret is another.
+    UnknownUplink,
+    /// The hub refused it.
+    Refused(parlor_hub::Refused),
+}
 
 /// Those who wait to hear what became of their message.
 #[derive(Debug, Default)]

@@ -13,10 +13,10 @@ use super::{
     Mail, READ_BYTES, Shard,
     batch::Entry,
     connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
+    outside::Answer,
     poll::PollSet,
 };
 use crate::door::{CloseReason, Item, News, Session, Then, Turn};
-use crate::handle::Answer;
 
 /// The token of the mailbox's waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
