@@ -1,6 +1,7 @@
-//! Files: their length and what they may not contain.
+//! Files: their length, what they may not contain, what must be there beside them.
 
 use std::fs;
+use std::path::Path;
 
 use super::{assert_none, files_below, read, shown, top};
 
@@ -9,6 +10,12 @@ const CODE_LINES_MAX: usize = 600;
 
 /// Past this size a file that is not text has no place in the repository.
 const BINARY_BYTES_MAX: u64 = 100_000;
+
+/// Modules of the protocol crate that are not a protocol.
+const NO_PROTOCOLS: [&str; 2] = ["lib", "fuzzing"];
+
+/// Protocols that are being written: what they lack is not asked for yet.
+const IN_THE_MAKING: [&str; 2] = ["signal", "sse"];
 
 #[test]
 fn files_are_short() {
@@ -63,6 +70,45 @@ fn binary_files_are_small() {
 }
 
 #[test]
+fn each_protocol_has_its_page_its_vectors_and_its_fuzz_targets() {
+    let source = top().join("crates/parlor-proto/src");
+    let protocols: Vec<String> = fs::read_dir(&source)
+        .expect("the crate has sources")
+        .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
+        .filter(|name| !NO_PROTOCOLS.contains(&name.as_str()))
+        .filter(|name| !IN_THE_MAKING.contains(&name.as_str()))
+        .collect();
+    assert!(
+        protocols.iter().any(|name| name == "websocket"),
+        "{protocols:?}"
+    );
+    let mut violations = Vec::new();
+    for name in protocols {
+        if !top().join(format!("docs/protocols/{name}.md")).is_file() {
+            violations.push(format!("docs/protocols/{name}.md"));
+        }
+        let vectors = format!("crates/parlor-proto/vectors/{name}");
+        if !is_filled(&top().join(&vectors)) {
+            violations.push(format!("{vectors}/"));
+        }
+        let bodies = fs::read_to_string(source.join(format!("fuzzing/{name}.rs")));
+        let targets = functions(&bodies.unwrap_or_default());
+        if targets.is_empty() {
+            violations.push(format!(
+                "a fuzz target in parlor-proto/src/fuzzing/{name}.rs"
+            ));
+        }
+        for target in targets {
+            let path = format!("fuzz/fuzz_targets/{target}.rs");
+            if !top().join(&path).is_file() {
+                violations.push(path);
+            }
+        }
+    }
+    assert_none("what a protocol must have and lacks", &violations);
+}
+
+#[test]
 fn the_checks_find_what_is_wrong() {
     let code =
         "// a comment\n\nfn f() {\n    g();\n}\n\n#[cfg(test)]\nmod tests {\n    fn h() {}\n}\n";
@@ -70,6 +116,10 @@ fn the_checks_find_what_is_wrong() {
     assert_eq!(code_lines("#[cfg(test)]\nmod tests;\nfn f() {}\n"), 3);
     let long = "let x = 1;\n".repeat(CODE_LINES_MAX + 1);
     assert!(code_lines(&long) > CODE_LINES_MAX);
+    assert_eq!(
+        functions("pub fn a(x: &[u8]) {}\npub(crate) fn b() {}\n"),
+        ["a"]
+    );
     assert!(has_word("// MARK: later", "MARK"));
     assert!(!has_word("BOOKMARKS", "MARK"));
 }
@@ -105,4 +155,16 @@ fn has_word(line: &str, word: &str) -> bool {
             .flatten()
             .any(char::is_alphanumeric)
     })
+}
+
+/// The names of the public functions of a file.
+fn functions(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.strip_prefix("pub fn "));
+    names
+        .filter_map(|rest| Some(rest.split_once('(')?.0.to_owned()))
+        .collect()
+}
+
+fn is_filled(folder: &Path) -> bool {
+    folder.is_dir() && !files_below(folder).is_empty()
 }
