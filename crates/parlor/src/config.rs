@@ -72,6 +72,8 @@ pub struct Config {
     /// The most unsent bytes of one member; past it close code 1013. An empty outbox takes any one
     /// permitted message. Default: 1 MiB.
     pub outbox_bytes_max: usize,
+    /// The most unsent messages of one member; past it close code 1013. Default: 65,536.
+    pub outbox_messages_max: usize,
     /// How long a member with unsent bytes may take none before it is closed with 1013.
     /// Default: 10 s.
     pub outbox_stall: Duration,
@@ -230,6 +232,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
             outbox_bytes_max: MIB,
+            outbox_messages_max: 65_536,
             outbox_stall: Duration::from_secs(10),
             outbox_shard_bytes_max: 256 * MIB,
             rooms_per_member_max: 256,

@@ -21,7 +21,9 @@ use crate::{
     handle::Handle,
     http,
     policy::Policy,
-    shard::{Cradle, Letter, Mailbox, Mailboxes, SendLimits, Settings, Shard, millis},
+    shard::{
+        Bounds, Cradle, Letter, Mailbox, Mailboxes, SendLimits, Settings, Shard, Slow, millis,
+    },
 };
 
 /// The most shards of a server.
@@ -217,7 +219,10 @@ impl Server {
         };
         Ok(Settings {
             send: SendLimits {
-                outbox_bytes_max: config.outbox_bytes_max,
+                outbox: Bounds {
+                    bytes_max: config.outbox_bytes_max,
+                    messages_max: config.outbox_messages_max,
+                },
                 shard_bytes_max: config.outbox_shard_bytes_max,
                 stall_ms: millis(config.outbox_stall),
                 close_ms: millis(config.close_timeout),
@@ -348,11 +353,12 @@ fn room_table(config: &Config) -> io::Result<RoomTable> {
 }
 
 const fn slow_class(policy: SlowPolicy) -> u16 {
-    match policy {
-        SlowPolicy::DropLow => 0,
-        SlowPolicy::Conflate => 1,
-        SlowPolicy::Close => 2,
-    }
+    let policy = match policy {
+        SlowPolicy::DropLow => Slow::DropLow,
+        SlowPolicy::Conflate => Slow::Conflate,
+        SlowPolicy::Close => Slow::Close,
+    };
+    policy.class()
 }
 
 fn hub_limits(config: &Config) -> parlor_hub::Limits {
@@ -379,6 +385,10 @@ fn door_settings(config: &Config) -> door::Settings {
     };
     door::Settings {
         sse_gzip: config.sse_gzip == SseGzip::Shared,
+        rates: door::Rates {
+            messages_per_second: config.messages_per_second,
+            bytes_per_second: config.bytes_per_second,
+        },
         sse_heartbeat_ms: millis(config.sse_heartbeat),
         sse_retry_ms: millis(config.sse_retry),
         options: websocket::Options {

@@ -381,6 +381,12 @@ pub static SETTINGS: &[Setting<Config>] = &[
         KIB..=GIB,
         "Keeps at most this many unsent bytes for one member; past it the close code is 1013."
     ),
+    count!(
+        outbox_messages_max,
+        Rooms,
+        1..=1 << 32,
+        "Keeps at most this many unsent messages for one member; past it the close code is 1013."
+    ),
     time!(
         outbox_stall,
         Rooms,

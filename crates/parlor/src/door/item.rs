@@ -1,6 +1,9 @@
 //! What a room's members hear, whatever they speak.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use parlor_hub::{Message, Notice, Priority, RoomName};
 
@@ -36,6 +39,19 @@ impl Item {
         match self {
             Self::Message(message) => message.payload.len(),
             Self::Notice(..) => 256,
+        }
+    }
+
+    /// What a newer message takes the place of an older one by, where a room conflates: a hash of
+    /// the event name. Notices are never conflated.
+    pub(crate) fn event_hash(&self) -> Option<u64> {
+        match self {
+            Self::Message(message) => {
+                let mut hasher = DefaultHasher::new();
+                message.event.hash(&mut hasher);
+                Some(hasher.finish())
+            }
+            Self::Notice(..) => None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod enter;
 mod item;
+mod meter;
 mod opaque;
 mod open;
 mod raw;
@@ -19,6 +20,7 @@ use std::fmt;
 use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, RoomKey, Roster};
 
 pub(crate) use item::{Item, retry_hint};
+pub(crate) use meter::Rates;
 pub(crate) use open::{Opened, claims, open};
 pub(crate) use sse::parse_uplink;
 pub(crate) use tools::{FORMS, Settings, Tools};

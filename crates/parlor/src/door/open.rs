@@ -170,7 +170,7 @@ fn open_door(
         .map_err(|_| Refusal::bad_request("the upgrade cannot be answered"))?;
     let opened = match door {
         Door::Echo => Opened::Session {
-            session: Box::new(Raw::new(agreement, Target::Sender)),
+            session: Box::new(Raw::new(agreement, Target::Sender, turn)),
             form: Some(RAW),
         },
         Door::Signal(room) => open_signal(room, agreement, &query, turn)?,
@@ -191,7 +191,7 @@ fn open_signal(
     let room = room.map(room_name).transpose()?;
     connect(query, turn)?;
     Ok(Opened::Session {
-        session: Box::new(Signal::new(agreement, Speech::Json(room))),
+        session: Box::new(Signal::new(agreement, Speech::Json(room), turn)),
         form: Tools::form(SIGNAL, agreement),
     })
 }
@@ -213,8 +213,8 @@ fn open_room(
     let envelopes = query.get("events")?.as_deref() == Some("all");
     connect(query, turn)?;
     if envelopes {
-        let mut session = Signal::new(agreement, Speech::Raw(target));
-        options.token = Some(session.expect(None, options.resume.is_some()));
+        let mut session = Signal::new(agreement, Speech::Raw(target), turn);
+        options.token = Some(session.expect_join(options.resume.is_some()));
         options.roster = true;
         join(&room, options, turn)?;
         let form = Tools::form(SIGNAL, agreement);
@@ -223,7 +223,7 @@ fn open_room(
             form,
         });
     }
-    let mut session = Raw::new(agreement, target);
+    let mut session = Raw::new(agreement, target, turn);
     if options.resume.is_some() {
         session = session.answer_when_joined(std::mem::take(turn.reply));
     }

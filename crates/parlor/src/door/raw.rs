@@ -5,8 +5,9 @@ use parlor_proto::websocket::{self, CloseCode, Connection, Role, deflate::Agreem
 
 use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
+    meter::Meter,
     opaque::{Target, draft, publish},
-    socket::{close, ping, receive},
+    socket::{close, meter, ping, receive},
 };
 
 /// What a client may send before its upgrade is answered, in bytes.
@@ -16,6 +17,7 @@ const HELD_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Raw {
     connection: Connection,
+    meter: Option<Box<Meter>>,
     target: Target,
     opening: Option<Box<Opening>>,
 }
@@ -30,9 +32,10 @@ struct Opening {
 }
 
 impl Raw {
-    pub(crate) fn new(agreement: Option<Agreement>, target: Target) -> Self {
+    pub(crate) fn new(agreement: Option<Agreement>, target: Target, turn: &Turn<'_>) -> Self {
         Self {
             connection: Connection::new(Role::Server, agreement),
+            meter: meter(turn),
             target,
             opening: None,
         }
@@ -79,7 +82,7 @@ impl Session for Raw {
         }
         let target = self.target;
         receive(
-            &mut self.connection,
+            (&mut self.connection, &mut self.meter),
             bytes,
             turn,
             |connection, kind, payload, turn| {

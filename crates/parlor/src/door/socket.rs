@@ -2,11 +2,11 @@
 
 use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State};
 
-use super::{CloseReason, Then, Turn};
+use super::{CloseReason, Then, Turn, meter::Meter};
 
 /// Takes in bytes and hands each message to `each`, until it wants something else than to go on.
 pub(super) fn receive(
-    connection: &mut Connection,
+    (connection, meter): (&mut Connection, &mut Option<Box<Meter>>),
     bytes: &mut [u8],
     turn: &mut Turn<'_>,
     mut each: impl FnMut(&mut Connection, Kind, &[u8], &mut Turn<'_>) -> Then,
@@ -18,6 +18,15 @@ pub(super) fn receive(
         match connection.receive(&mut input, &options, &mut scratch) {
             Ok(None) => break Then::Continue,
             Ok(Some(Event::Message { kind, payload, .. })) => {
+                if is_over_rate(meter, payload.len(), turn) {
+                    connection.close(
+                        Some(CloseCode::POLICY_VIOLATION),
+                        "rate limit",
+                        None,
+                        turn.reply,
+                    );
+                    break Then::Linger;
+                }
                 let then = each(connection, kind, payload, turn);
                 if then != Then::Continue {
                     break then;
@@ -40,6 +49,24 @@ pub(super) fn receive(
         connection.transmit(None, turn.reply);
     }
     then
+}
+
+/// The meter of a new connection, if anything is limited.
+pub(super) fn meter(turn: &Turn<'_>) -> Option<Box<Meter>> {
+    let settings = &turn.tools.settings;
+    Meter::new(
+        settings.rates,
+        settings.options.limits.message_bytes_max,
+        turn.now,
+    )
+}
+
+fn is_over_rate(meter: &mut Option<Box<Meter>>, len: usize, turn: &Turn<'_>) -> bool {
+    let settings = &turn.tools.settings;
+    let max = settings.options.limits.message_bytes_max;
+    meter
+        .as_mut()
+        .is_some_and(|meter| !meter.take(len, turn.now, settings.rates, max))
 }
 
 /// Sends a ping.

@@ -337,8 +337,8 @@ mod tests {
             "",
             ".",
             "x.y",
-            &text[1..],
-            &text[..text.len() - 1],
+            text.trim_start_matches('A'),
+            text.trim_end_matches('b'),
             &text.replace("ab", "+b"),
         ] {
             assert_eq!(parse_uplink(bad), None, "{bad}");

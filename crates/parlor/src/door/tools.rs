@@ -13,7 +13,7 @@ use parlor_proto::{
     },
 };
 
-use super::{Item, item::RELAY, sse};
+use super::{Item, item::RELAY, meter::Rates, sse};
 
 /// How a member hears: what is encoded once for all members of the same form.
 ///
@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) deflate: Policy,
     /// Whether event streams are compressed for those who accept it.
     pub(crate) sse_gzip: bool,
+    pub(crate) rates: Rates,
     pub(crate) sse_heartbeat_ms: u64,
     pub(crate) sse_retry_ms: u64,
 }

@@ -1,7 +1,9 @@
 //! The messages of one room in one turn.
 
 use bytes::{Bytes, BytesMut};
-use parlor_hub::MemberKey;
+use parlor_hub::{MemberKey, Priority, RoomKey};
+
+use super::outbox::{Slow, Tag};
 
 use crate::door::{FORMS, Item, Tools};
 
@@ -37,16 +39,32 @@ pub(crate) struct Flush {
     pub(crate) entries: Vec<Entry>,
     pub(crate) late: Vec<(MemberKey, usize)>,
     pub(crate) forms: Forms,
+    /// What a slow member may lose of each entry; none where it may lose nothing.
+    pub(crate) tags: Option<Vec<Tag>>,
     /// The members still to be served.
     pub(crate) remaining: Vec<MemberKey>,
 }
 
 impl Flush {
     /// Takes what has been published so far out of `batch`.
-    pub(crate) fn of(batch: &mut Batch) -> Self {
+    pub(crate) fn of(room: RoomKey, batch: &mut Batch, slow: Slow) -> Self {
         batch.bytes = 0;
+        let entries = std::mem::take(&mut batch.entries);
+        let lossy = match slow {
+            Slow::DropLow => entries
+                .iter()
+                .any(|entry| entry.item.priority() == Priority::Low),
+            Slow::Conflate => true,
+            Slow::Close => false,
+        };
+        let tag = |entry: &Entry| Tag {
+            room,
+            priority: entry.item.priority(),
+            event: entry.item.event_hash().filter(|_| slow == Slow::Conflate),
+        };
         Self {
-            entries: std::mem::take(&mut batch.entries),
+            tags: lossy.then(|| entries.iter().map(tag).collect()),
+            entries,
             late: std::mem::take(&mut batch.late),
             forms: Forms::default(),
             remaining: Vec::new(),
@@ -87,13 +105,17 @@ pub(crate) struct Encoded {
 
 impl Encoded {
     /// The bytes of one entry.
-    pub(crate) fn entry(&self, position: usize) -> &[u8] {
-        let start = position
+    pub(crate) fn entry(&self, position: usize) -> Bytes {
+        self.bytes.slice(self.range(position))
+    }
+
+    /// Where the bytes of one entry lie.
+    pub(crate) fn range(&self, position: usize) -> std::ops::Range<usize> {
+        let before = position
             .checked_sub(1)
-            .and_then(|before| self.ends.get(before))
-            .copied();
-        let end = self.ends.get(position).copied().unwrap_or_default();
-        self.bytes.get(start.unwrap_or(0)..end).unwrap_or_default()
+            .and_then(|before| self.ends.get(before));
+        let start = before.copied().unwrap_or(0);
+        start..self.ends.get(position).copied().unwrap_or(start)
     }
 }
 

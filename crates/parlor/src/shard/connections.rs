@@ -1,6 +1,6 @@
 //! The sockets of one shard: a slab, its deadlines, and the send path.
 
-use std::{io, net::IpAddr};
+use std::io;
 
 use bytes::Bytes;
 use mio::Token;
@@ -11,7 +11,12 @@ use rustix::{
     net::{RecvFlags, SendFlags, Shutdown},
 };
 
-use super::{outbox::Outbox, poll::PollSet, wheel::Wheel};
+use super::{
+    batch::Encoded,
+    outbox::{Bounds, Chunk, Dropped, Outbox, Tag},
+    poll::PollSet,
+    wheel::Wheel,
+};
 use crate::{
     door::{CloseReason, Session, UPLINK_BYTES},
     front::HeadScan,
@@ -84,8 +89,8 @@ pub(crate) struct PartialHead {
 /// The bounds of the send path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SendLimits {
-    /// Unsent bytes of one connection, unless it is a single message.
-    pub(crate) outbox_bytes_max: usize,
+    /// Those of one connection, unless it is a single message.
+    pub(crate) outbox: Bounds,
     /// Unsent bytes of all connections of the shard.
     pub(crate) shard_bytes_max: usize,
     /// Milliseconds that a backlog may stand still.
@@ -237,31 +242,81 @@ impl Connections {
         }
     }
 
-    /// Sends whole frames that are this connection's own, or queues what the socket does not take.
-    pub(crate) fn send(&mut self, key: MemberKey, bytes: &[u8]) {
+    /// Sends whole frames that are this connection's own, `messages` of them, or queues what the
+    /// socket does not take.
+    pub(crate) fn send(&mut self, key: MemberKey, bytes: &[u8], messages: usize) {
         if bytes.is_empty() || !self.is_current(key) {
             return;
         }
+        let chunk = || Chunk {
+            bytes: Bytes::copy_from_slice(bytes),
+            messages,
+            tag: None,
+        };
         if self.hot[key.slot as usize].flags & BACKLOG != 0 {
-            self.queue(key, &Bytes::copy_from_slice(bytes), 0);
-            return;
-        }
-        if let Some(sent) = self.try_send(key, bytes)
+            self.queue(key, chunk());
+        } else if let Some(sent) = self.try_send(key, bytes)
             && sent < bytes.len()
         {
-            self.queue(key, &Bytes::copy_from_slice(bytes), sent);
+            self.begin_backlog(key, chunk(), sent);
         }
     }
 
-    /// Sends a batch that others share. The batch is kept, not copied, where it has to wait.
-    pub(crate) fn send_shared(&mut self, key: MemberKey, batch: &Bytes) {
-        let hot = &self.hot[key.slot as usize];
-        if hot.flags & BACKLOG != 0 {
-            self.queue(key, batch, 0);
-        } else if let Some(sent) = self.try_send(key, batch)
-            && sent < batch.len()
+    /// Sends a chunk that others share. It is kept, not copied, where it has to wait.
+    pub(crate) fn send_chunk(&mut self, key: MemberKey, chunk: Chunk) {
+        if self.hot[key.slot as usize].flags & BACKLOG != 0 {
+            self.queue(key, chunk);
+        } else if let Some(sent) = self.try_send(key, &chunk.bytes)
+            && sent < chunk.bytes.len()
         {
-            self.queue(key, batch, sent);
+            self.begin_backlog(key, chunk, sent);
+        }
+    }
+
+    /// Sends a whole batch. With `tags` its messages are queued one by one where they have to
+    /// wait, so that some may be dropped.
+    #[inline]
+    pub(crate) fn send_batch(&mut self, key: MemberKey, batch: &Encoded, tags: Option<&[Tag]>) {
+        let mut sent = 0;
+        if self.hot[key.slot as usize].flags & BACKLOG == 0 {
+            match self.try_send(key, &batch.bytes) {
+                Some(taken) if taken < batch.bytes.len() => sent = taken,
+                _ => return,
+            }
+        }
+        self.queue_batch(key, batch, sent, tags);
+    }
+
+    /// Queues a batch of which `sent` bytes are gone.
+    fn queue_batch(&mut self, key: MemberKey, batch: &Encoded, sent: usize, tags: Option<&[Tag]>) {
+        let whole = || Chunk {
+            bytes: batch.bytes.clone(),
+            messages: batch.ends.len(),
+            tag: None,
+        };
+        let backlog = self.hot[key.slot as usize].flags & BACKLOG != 0;
+        match tags {
+            None if backlog => self.queue(key, whole()),
+            None => self.begin_backlog(key, whole(), sent),
+            Some(tags) => {
+                for (position, tag) in tags.iter().enumerate() {
+                    let range = batch.range(position);
+                    if range.end <= sent {
+                        continue;
+                    }
+                    let bytes = batch.bytes.slice(range.clone());
+                    let chunk = Chunk {
+                        bytes,
+                        messages: 1,
+                        tag: Some(*tag),
+                    };
+                    if self.hot[key.slot as usize].flags & BACKLOG == 0 {
+                        self.begin_backlog(key, chunk, sent.saturating_sub(range.start));
+                    } else {
+                        self.queue(key, chunk);
+                    }
+                }
+            }
         }
     }
 
@@ -279,32 +334,44 @@ impl Connections {
         }
     }
 
-    /// Puts the rest of a batch into the outbox, and asks for room to write.
-    fn queue(&mut self, key: MemberKey, batch: &Bytes, sent: usize) {
+    /// Puts a chunk behind what waits already.
+    fn queue(&mut self, key: MemberKey, chunk: Chunk) {
         let index = key.slot as usize;
-        let flags = self.hot[index].flags;
-        let end = match &self.cold[index].stage {
-            Stage::Open(Some(session)) if sent > 0 => session.boundary(batch, sent),
-            _ => batch.len(),
-        };
-        let rest = batch.len() - sent;
         let now = self.now;
         let outbox = self.cold[index]
             .outbox
             .get_or_insert_with(|| Box::new(Outbox::new(now)));
-        let full = !outbox.is_empty() && outbox.len() + rest > self.limits.outbox_bytes_max;
-        if full && flags & CLOSING == 0 {
+        let before = outbox.len();
+        // What a closing connection still says is little, and its last word.
+        let closing = self.hot[index].flags & CLOSING != 0;
+        let bounds = if closing {
+            Bounds::NONE
+        } else {
+            self.limits.outbox
+        };
+        let fits = outbox.push(chunk, bounds);
+        self.backlog_bytes = self.backlog_bytes + outbox.len() - before;
+        if !fits {
             self.doom(key, CloseReason::SlowConsumer);
-            return;
         }
-        outbox.push(batch, sent, end);
-        self.backlog_bytes += rest;
-        if flags & BACKLOG == 0 {
-            self.hot[index].flags |= BACKLOG;
-            self.watch_writes(key);
-            if flags & CLOSING == 0 {
-                self.wheel.set_earlier(key.slot, now + self.limits.stall_ms);
-            }
+    }
+
+    /// Keeps what a socket did not take, and asks for room to write.
+    fn begin_backlog(&mut self, key: MemberKey, chunk: Chunk, sent: usize) {
+        let index = key.slot as usize;
+        let end = match &self.cold[index].stage {
+            Stage::Open(Some(session)) if sent > 0 => session.boundary(&chunk.bytes, sent),
+            _ => sent,
+        };
+        let mut outbox = Box::new(Outbox::new(self.now));
+        outbox.begin(chunk, sent, end);
+        self.backlog_bytes += outbox.len();
+        self.cold[index].outbox = Some(outbox);
+        self.hot[index].flags |= BACKLOG;
+        self.watch_writes(key);
+        if self.hot[index].flags & CLOSING == 0 {
+            self.wheel
+                .set_earlier(key.slot, self.now + self.limits.stall_ms);
         }
     }
 
@@ -323,11 +390,12 @@ impl Connections {
         self.doomed.push((key, reason));
     }
 
-    /// Sends from the outbox until it is empty or the socket is full. True when it is empty.
-    pub(crate) fn drain(&mut self, key: MemberKey) -> bool {
+    /// Sends from the outbox until it is empty or the socket is full. Once it is empty: what was
+    /// dropped from it meanwhile.
+    pub(crate) fn drain(&mut self, key: MemberKey) -> Option<Dropped> {
         let index = key.slot as usize;
         let Some(mut outbox) = self.cold[index].outbox.take() else {
-            return true;
+            return Some(Dropped::new());
         };
         while !outbox.is_empty() {
             match self.try_send(key, outbox.front()) {
@@ -339,16 +407,16 @@ impl Connections {
                 None => {
                     self.backlog_bytes -= outbox.len();
                     self.hot[index].flags &= !BACKLOG;
-                    return false;
+                    return None;
                 }
             }
         }
         if outbox.is_empty() {
             self.hot[index].flags &= !BACKLOG;
-            true
+            Some(outbox.take_dropped())
         } else {
             self.cold[index].outbox = Some(outbox);
-            false
+            None
         }
     }
 
@@ -399,15 +467,6 @@ impl Connections {
             Stage::Open(Some(session)) => session.uplink() == Some(secret),
             Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Linger => false,
         }
-    }
-
-    /// The peer's address, for logs.
-    pub(crate) fn peer(&self, key: MemberKey) -> Option<IpAddr> {
-        let socket = self.hot.get(key.slot as usize)?.socket.as_ref()?;
-        let address = rustix::net::getpeername(socket).ok()??;
-        std::net::SocketAddr::try_from(address)
-            .ok()
-            .map(|address| address.ip())
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     Shard,
     batch::{Batch, Buffers, Encoder, Entry, Flush},
     connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
+    outbox::{Chunk, Slow},
 };
 use crate::door::Tools;
 
@@ -93,7 +94,10 @@ impl Shard {
         let (mut flush, resumed) = match batch.flush.take() {
             Some(flush) => (flush, true),
             None if batch.entries.is_empty() => return true,
-            None => (Box::new(Flush::of(batch)), false),
+            None => {
+                let slow = Slow::from_class(self.hub.room_class(room));
+                (Box::new(Flush::of(room, batch, slow)), false)
+            }
         };
         let mut delivery = Delivery {
             connections: &mut self.connections,
@@ -145,7 +149,8 @@ impl Shard {
             delivery.serve_apart(flush, key);
         }
         if !batch.entries.is_empty() {
-            let mut waiting = Flush::of(batch);
+            let slow = Slow::from_class(self.hub.room_class(room));
+            let mut waiting = Flush::of(room, batch, slow);
             delivery.serve_apart(&mut waiting, key);
             batch.entries = waiting.entries;
             batch.late = waiting.late;
@@ -182,7 +187,8 @@ impl Delivery<'_> {
                 buffers: self.buffers,
             };
             let encoded = flush.forms.get(hot.form, &flush.entries, &mut encoder);
-            self.connections.send_shared(*key, &encoded.bytes);
+            self.connections
+                .send_batch(*key, encoded, flush.tags.as_deref());
         }
         members.len()
     }
@@ -204,6 +210,7 @@ impl Delivery<'_> {
             entries,
             late,
             forms,
+            tags,
             ..
         } = flush;
         let mut encoder = Encoder {
@@ -212,14 +219,37 @@ impl Delivery<'_> {
         };
         let encoded = forms.get(form, entries, &mut encoder);
         if !special {
-            return self.connections.send_shared(key, &encoded.bytes);
+            return self.connections.send_batch(key, encoded, tags.as_deref());
+        }
+        if let Some(tags) = tags {
+            // Rare enough to go one by one: some entries may be dropped, some are not for it.
+            for (position, _) in Flush::heard(entries, late, key) {
+                let tag = tags.get(position).copied();
+                let bytes = encoded.entry(position);
+                self.connections.send_chunk(
+                    key,
+                    Chunk {
+                        bytes,
+                        messages: 1,
+                        tag,
+                    },
+                );
+            }
+            return;
         }
         self.buffers.assembly.clear();
         let assembly = &mut self.buffers.assembly;
+        let mut messages = 0;
         for (position, _) in Flush::heard(entries, late, key) {
-            assembly.extend_from_slice(encoded.entry(position));
+            assembly.extend_from_slice(
+                encoded
+                    .bytes
+                    .get(encoded.range(position))
+                    .unwrap_or_default(),
+            );
+            messages += 1;
         }
-        self.connections.send(key, assembly);
+        self.connections.send(key, assembly, messages);
         self.buffers.release();
     }
 
@@ -231,10 +261,13 @@ impl Delivery<'_> {
         let Some(session) = session else { return };
         let reply = &mut self.buffers.assembly;
         reply.clear();
-        let mut items =
-            Flush::heard(&flush.entries, &flush.late, key).map(|(_, entry)| &entry.item);
+        let mut messages = 0;
+        let heard = Flush::heard(&flush.entries, &flush.late, key);
+        let mut items = heard
+            .map(|(_, entry)| &entry.item)
+            .inspect(|_| messages += 1);
         session.deliver(&mut items, self.tools, reply);
-        self.connections.send(key, reply);
+        self.connections.send(key, reply, messages);
         self.buffers.release();
     }
 

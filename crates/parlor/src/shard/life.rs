@@ -1,6 +1,6 @@
 //! How connections begin, are watched over, and end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parlor_hub::MemberKey;
@@ -11,15 +11,13 @@ use super::{
     connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, Stage},
 };
 use crate::{
-    door::{self, CloseReason, Heartbeat, Opened, Then, Turn},
+    door::{self, CloseReason, Heartbeat, News, Opened, Then, Turn},
     front::{self, Classified, Head},
     policy::Refusal,
 };
 
 /// A peer that may not be judged now is looked at again after so many milliseconds.
 const LATER_MS: u64 = 1000;
-/// How long connections have to end after the server was told to stop.
-const STOP_TIME: Duration = Duration::from_secs(5);
 
 impl Shard {
     /// Accepts what waits, and deals it to the shards with the fewest connections.
@@ -59,7 +57,7 @@ impl Shard {
 
     /// Takes in an accepted socket, which has its head deadline from here.
     pub(super) fn welcome(&mut self, socket: OwnedFd) {
-        if self.stopping.is_some() {
+        if self.draining.is_some() {
             return;
         }
         match self.connections.insert(socket, Stage::Head(None)) {
@@ -77,6 +75,9 @@ impl Shard {
             return;
         }
         for taken in self.http.take() {
+            if self.draining.is_some() {
+                continue;
+            }
             let socket = taken.stream.into_std().map(OwnedFd::from);
             let inserted = socket.and_then(|s| self.connections.insert(s, Stage::Head(None)));
             if let Ok(key) = inserted {
@@ -201,7 +202,7 @@ impl Shard {
 
     fn send_reply(&mut self, key: MemberKey) {
         let reply = std::mem::take(&mut self.reply);
-        self.connections.send(key, &reply);
+        self.connections.send(key, &reply, 1);
         self.reply = reply;
     }
 
@@ -220,14 +221,19 @@ impl Shard {
 
     /// The socket has room again.
     pub(super) fn writable(&mut self, key: MemberKey) {
-        if !self.connections.drain(key) {
+        let Some(dropped) = self.connections.drain(key) else {
             return;
-        }
+        };
         if matches!(
             self.connections.cold[key.slot as usize].stage,
             Stage::Linger
         ) {
             self.connections.shut(key);
+        }
+        for (room, count) in dropped {
+            self.call(key, |session, turn| {
+                session.hear(&News::Dropped { room, count }, turn)
+            });
         }
     }
 
@@ -278,7 +284,7 @@ impl Shard {
     }
 
     /// Ends a connection from our side.
-    fn close(&mut self, key: MemberKey, reason: CloseReason) {
+    pub(super) fn close(&mut self, key: MemberKey, reason: CloseReason) {
         if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
             return self.end(key);
         }
@@ -318,7 +324,8 @@ impl Shard {
             match &self.connections.cold[slot as usize].stage {
                 Stage::Free => {}
                 Stage::Head(_) => {
-                    self.connections.send(key, &Refusal::TIMEOUT.to_response());
+                    self.connections
+                        .send(key, &Refusal::TIMEOUT.to_response(), 1);
                     self.linger(key);
                 }
                 Stage::Linger => self.end(key),
@@ -399,32 +406,6 @@ impl Shard {
             session.beat(turn);
             Then::Continue
         });
-    }
-
-    /// Tells every member goodbye.
-    pub(super) fn stop(&mut self) {
-        if self.stopping.is_some() {
-            return;
-        }
-        self.stopping = Some(Instant::now() + STOP_TIME);
-        self.acceptor = None;
-        self.http.stop();
-        for slot in 0..self.connections.hot.len() {
-            let Ok(slot) = u32::try_from(slot) else { break };
-            let key = self.connections.key(slot);
-            match &self.connections.cold[slot as usize].stage {
-                Stage::Head(_) => self.end(key),
-                Stage::Open(_) => self.close(key, CloseReason::ShuttingDown),
-                Stage::Free | Stage::Linger => {}
-            }
-        }
-    }
-
-    /// Whether the shard was told to stop and has nothing left, or no time.
-    pub(super) fn is_done(&self) -> bool {
-        self.stopping.is_some_and(|deadline| {
-            Instant::now() >= deadline || (self.connections.len() == 0 && self.http.len() == 0)
-        })
     }
 }
 

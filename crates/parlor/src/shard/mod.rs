@@ -6,6 +6,8 @@
 mod accept;
 mod batch;
 mod connections;
+mod drain;
+mod effects;
 mod flush;
 mod handoff;
 mod life;
@@ -23,12 +25,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parlor_hub::{Effects, Hub, MemberKey, RoomKey, ShardId};
+use parlor_hub::{Effect, Effects, Hub, MemberKey, RoomKey, ShardId};
 
 use self::{
     accept::Acceptor,
     batch::{Batch, Buffers},
     connections::Connections,
+    drain::Draining,
     handoff::HttpSide,
     mailbox::Mail,
     outside::Waiting,
@@ -40,6 +43,7 @@ pub(crate) use self::{
     connections::SendLimits,
     life::millis,
     mailbox::{Mail as Letter, Mailbox, Mailboxes},
+    outbox::{Bounds, Slow},
     outside::{Answer, Publish},
 };
 
@@ -80,6 +84,9 @@ pub(crate) struct Shard {
     /// When the hub has something to forget: milliseconds of the shard's clock.
     hub_due: Option<u64>,
     effects: Effects,
+    /// Effects that wait for those before them to be performed.
+    undone: VecDeque<Effect>,
+    performing: bool,
     tools: Tools,
     /// By index of the room's key.
     batches: Vec<Batch>,
@@ -96,7 +103,7 @@ pub(crate) struct Shard {
     acceptor: Option<Acceptor>,
     http: HttpSide,
     waiting: Waiting,
-    stopping: Option<Instant>,
+    draining: Option<Draining>,
     /// Until then nobody is cut for being silent: a long turn of ours is not the peer's silence.
     lenient_until: u64,
 }
@@ -153,6 +160,8 @@ impl Shard {
                 .with_rooms(Arc::clone(&settings.rooms)),
             hub_due: None,
             effects: Effects::new(),
+            undone: VecDeque::new(),
+            performing: false,
             tools: Tools::new(id, &settings.door)?,
             batches: Vec::new(),
             unflushed: VecDeque::new(),
@@ -167,7 +176,7 @@ impl Shard {
             acceptor,
             http: HttpSide::new(&settings),
             waiting: Waiting::default(),
-            stopping: None,
+            draining: None,
             lenient_until: 0,
             settings,
         })
@@ -221,8 +230,8 @@ impl Shard {
             .min();
         let stop = stop.map(Duration::from_millis);
         let mut wake = stop.map_or_else(|| Instant::now() + LONGEST, |stop| self.start + stop);
-        if let Some(deadline) = self.stopping {
-            wake = wake.min(deadline);
+        if let Some(draining) = &self.draining {
+            wake = wake.min(draining.wake_at());
         }
         if self.acceptor.as_ref().is_some_and(Acceptor::is_exhausted) {
             wake = wake.min(Instant::now() + accept::RETRY);

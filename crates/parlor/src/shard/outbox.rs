@@ -6,21 +6,93 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use parlor_hub::{Priority, RoomKey};
 
 /// A remainder that is smaller than this share of its batch is copied, so that a few bytes do not
 /// keep a large batch alive.
 const COPY_BELOW: usize = 4;
 
+/// What a slow member of a room loses before it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slow {
+    /// Messages of low priority.
+    DropLow,
+    /// All but the newest message of each event, and those of low priority.
+    Conflate,
+    /// Nothing.
+    Close,
+}
+
+impl Slow {
+    /// The policies by the class that a room has in the hub.
+    pub(crate) const fn from_class(class: u16) -> Self {
+        match class {
+            1 => Self::Conflate,
+            2 => Self::Close,
+            _ => Self::DropLow,
+        }
+    }
+
+    /// The class of a policy.
+    pub(crate) const fn class(self) -> u16 {
+        match self {
+            Self::DropLow => 0,
+            Self::Conflate => 1,
+            Self::Close => 2,
+        }
+    }
+}
+
+/// What may be lost of a chunk that holds one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) room: RoomKey,
+    pub(crate) priority: Priority,
+    /// The event, where a newer message of it takes the place of this one.
+    pub(crate) event: Option<u64>,
+}
+
+/// Whole frames of one or more messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Bytes,
+    pub(crate) messages: usize,
+    /// Only with one message.
+    pub(crate) tag: Option<Tag>,
+}
+
+/// The bounds of one outbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) bytes_max: usize,
+    pub(crate) messages_max: usize,
+}
+
+impl Bounds {
+    /// No bounds.
+    pub(crate) const NONE: Self = Self {
+        bytes_max: usize::MAX,
+        messages_max: usize::MAX,
+    };
+}
+
+/// Messages that were dropped from an outbox, by room.
+pub(crate) type Dropped = Vec<(RoomKey, u64)>;
+
 /// The backlog of one connection: whole frames, the first one perhaps sent in part.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that the socket has taken.
     sent: usize,
     /// An offset of the first chunk at which a frame ends or begins.
     aligned: usize,
+    /// Whether the first chunk begins within a frame that was begun before.
+    begun: bool,
     /// Unsent bytes.
     bytes: usize,
+    messages: usize,
+    dropped: Dropped,
     /// When the socket last took a byte, or the backlog began: milliseconds of the shard's clock.
     pub(crate) progress: u64,
 }
@@ -32,7 +104,10 @@ impl Outbox {
             chunks: VecDeque::new(),
             sent: 0,
             aligned: 0,
+            begun: false,
             bytes: 0,
+            messages: 0,
+            dropped: Vec::new(),
             progress: now,
         }
     }
@@ -47,33 +122,103 @@ impl Outbox {
         self.bytes == 0
     }
 
-    /// Adds what the socket did not take of `batch`, whole frames. The first `sent` bytes are
-    /// gone, which may be more than 0 only where the backlog is empty; `end` is where the frame
-    /// ends that they stop in.
-    pub(crate) fn push(&mut self, batch: &Bytes, sent: usize, end: usize) {
+    /// Adds the rest of a chunk of which the socket has taken `sent` bytes, into an empty backlog;
+    /// `end` is where the frame ends that they stop in.
+    pub(crate) fn begin(&mut self, mut chunk: Chunk, sent: usize, end: usize) {
         debug_assert!(
-            sent == 0 || self.chunks.is_empty(),
+            self.chunks.is_empty(),
             "only the first chunk is sent in part"
         );
-        let rest = batch.slice(sent..);
-        let rest = if rest.len() < batch.len() / COPY_BELOW {
-            Bytes::copy_from_slice(&rest)
-        } else {
-            rest
-        };
-        if self.chunks.is_empty() {
-            self.sent = 0;
-            self.aligned = end.saturating_sub(sent);
+        chunk.bytes = cut(&chunk.bytes, sent);
+        self.append(chunk);
+        self.aligned = end.saturating_sub(sent);
+        self.begun = sent > 0;
+    }
+
+    /// Adds a chunk, and drops what may be dropped where it does not fit. False where that is not
+    /// enough. An empty backlog takes any one chunk.
+    pub(crate) fn push(&mut self, chunk: Chunk, bounds: Bounds) -> bool {
+        if let Some(tag) = chunk.tag.filter(|tag| tag.event.is_some()) {
+            self.drop_where(
+                |other| other.room == tag.room && other.event == tag.event,
+                usize::MAX,
+            );
         }
-        self.bytes += rest.len();
-        self.chunks.push_back(rest);
+        let over = self.over(&chunk, bounds);
+        if over > 0 {
+            self.drop_where(|tag| tag.priority == Priority::Low, over);
+            if self.over(&chunk, bounds) > 0 {
+                return match chunk.tag {
+                    Some(tag) if tag.priority == Priority::Low => {
+                        self.note_dropped(tag.room);
+                        true
+                    }
+                    _ => false,
+                };
+            }
+        }
+        self.append(chunk);
+        true
+    }
+
+    /// By how many bytes the backlog would be over its bounds with `chunk`; any number where it
+    /// is the count of messages.
+    fn over(&self, chunk: &Chunk, bounds: Bounds) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        if self.messages + chunk.messages > bounds.messages_max {
+            return usize::MAX;
+        }
+        (self.bytes + chunk.bytes.len()).saturating_sub(bounds.bytes_max)
+    }
+
+    fn append(&mut self, chunk: Chunk) {
+        self.bytes += chunk.bytes.len();
+        self.messages += chunk.messages;
+        self.chunks.push_back(chunk);
+    }
+
+    /// Drops tagged chunks that have not been begun, oldest first, until `enough` bytes are gone.
+    fn drop_where(&mut self, which: impl Fn(&Tag) -> bool, enough: usize) {
+        let begun = self.begun || self.sent > 0;
+        let (mut gone, mut index) = (0, 0);
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.retain(|chunk| {
+            let first = index == 0 && begun;
+            index += 1;
+            let Some(tag) = chunk
+                .tag
+                .filter(|tag| !first && gone < enough && which(tag))
+            else {
+                return true;
+            };
+            gone += chunk.bytes.len();
+            self.messages -= chunk.messages;
+            self.note_dropped(tag.room);
+            false
+        });
+        self.bytes -= gone;
+        self.chunks = chunks;
+    }
+
+    fn note_dropped(&mut self, room: RoomKey) {
+        match self.dropped.iter_mut().find(|(other, _)| *other == room) {
+            Some((_, count)) => *count += 1,
+            None => self.dropped.push((room, 1)),
+        }
+    }
+
+    /// What was dropped since this was last asked.
+    pub(crate) fn take_dropped(&mut self) -> Dropped {
+        std::mem::take(&mut self.dropped)
     }
 
     /// The next bytes to send.
     pub(crate) fn front(&self) -> &[u8] {
         self.chunks
             .front()
-            .and_then(|chunk| chunk.get(self.sent..))
+            .and_then(|chunk| chunk.bytes.get(self.sent..))
             .unwrap_or_default()
     }
 
@@ -85,11 +230,14 @@ impl Outbox {
         if self
             .chunks
             .front()
-            .is_some_and(|chunk| self.sent >= chunk.len())
+            .is_some_and(|chunk| self.sent >= chunk.bytes.len())
         {
-            self.chunks.pop_front();
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.messages -= chunk.messages;
+            }
             self.sent = 0;
             self.aligned = 0;
+            self.begun = false;
         }
     }
 
@@ -99,28 +247,107 @@ impl Outbox {
         let before = self.bytes;
         self.chunks.truncate(1);
         self.bytes = 0;
-        if let Some(chunk) = self.chunks.front_mut() {
-            let aligned = self.aligned.min(chunk.len());
+        self.messages = 0;
+        if let Some(Chunk {
+            bytes,
+            messages,
+            tag,
+        }) = self.chunks.front_mut()
+        {
+            let aligned = self.aligned.min(bytes.len());
             let end = match self.sent.checked_sub(aligned) {
                 None => aligned,
-                Some(beyond) => aligned + boundary(&chunk[aligned..], beyond),
+                Some(beyond) => aligned + boundary(&bytes[aligned..], beyond),
             };
-            let end = end.clamp(self.sent, chunk.len());
+            let end = end.clamp(self.sent, bytes.len());
             self.bytes = end - self.sent;
-            chunk.truncate(end);
+            bytes.truncate(end);
+            (*messages, *tag) = (0, None);
         }
         if self.bytes == 0 {
             self.chunks.clear();
             self.sent = 0;
             self.aligned = 0;
+            self.begun = false;
         }
         before - self.bytes
+    }
+}
+
+/// The bytes from `from` on: a slice, or a copy where little is left of much.
+fn cut(bytes: &Bytes, from: usize) -> Bytes {
+    let rest = bytes.slice(from..);
+    if rest.len() < bytes.len() / COPY_BELOW {
+        Bytes::copy_from_slice(&rest)
+    } else {
+        rest
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const WIDE: Bounds = Bounds {
+        bytes_max: 1000,
+        messages_max: 1000,
+    };
+
+    fn plain(bytes: &'static [u8]) -> Chunk {
+        Chunk {
+            bytes: Bytes::from_static(bytes),
+            messages: 1,
+            tag: None,
+        }
+    }
+
+    fn tagged(bytes: &'static [u8], priority: Priority, event: Option<u64>) -> Chunk {
+        let room = room();
+        Chunk {
+            tag: Some(Tag {
+                room,
+                priority,
+                event,
+            }),
+            ..plain(bytes)
+        }
+    }
+
+    fn room() -> RoomKey {
+        let mut hub = parlor_hub::Hub::new(
+            parlor_hub::ShardId(0),
+            1,
+            parlor_hub::Seeds {
+                placement: 0,
+                epochs: 0,
+            },
+            parlor_hub::Limits::default(),
+        );
+        let key = parlor_hub::MemberKey {
+            slot: 0,
+            generation: 0,
+        };
+        let name = parlor_hub::RoomName::new("tea").unwrap();
+        hub.connect(key, [0; 10], None).unwrap();
+        hub.join(
+            key,
+            &name,
+            parlor_hub::JoinOptions::default(),
+            &mut parlor_hub::Effects::new(),
+        )
+        .unwrap();
+        hub.room_key(&name).unwrap()
+    }
+
+    fn rest(outbox: &mut Outbox) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !outbox.is_empty() {
+            let front = outbox.front().to_vec();
+            all.extend_from_slice(&front);
+            outbox.advance(front.len(), 0);
+        }
+        all
+    }
 
     /// Frames of ten bytes.
     fn boundary(_: &[u8], sent: usize) -> usize {
@@ -130,8 +357,8 @@ mod tests {
     #[test]
     fn sends_in_order_and_counts() {
         let mut outbox = Outbox::new(0);
-        outbox.push(&Bytes::from_static(b"0123456789abcdefghij"), 13, 20);
-        outbox.push(&Bytes::from_static(b"second"), 0, 0);
+        outbox.begin(plain(b"0123456789abcdefghij"), 13, 20);
+        assert!(outbox.push(plain(b"second"), WIDE));
         assert_eq!(outbox.len(), 13);
         assert_eq!(outbox.front(), b"defghij");
         outbox.advance(3, 5);
@@ -141,39 +368,86 @@ mod tests {
         outbox.advance(6, 7);
         assert!(outbox.is_empty());
         assert_eq!(outbox.front(), b"");
+        assert_eq!(outbox.messages, 0);
     }
 
     #[test]
     fn finishes_the_frame_that_was_begun() {
         let mut outbox = Outbox::new(0);
-        outbox.push(
-            &Bytes::from_static(b"0123456789abcdefghijABCDEFGHIJ"),
-            13,
-            20,
-        );
-        outbox.push(&Bytes::from_static(b"second"), 0, 0);
+        outbox.begin(plain(b"0123456789abcdefghijABCDEFGHIJ"), 13, 20);
+        outbox.push(plain(b"second"), WIDE);
         assert_eq!(outbox.discard(boundary), 16);
-        assert_eq!(outbox.front(), b"defghij");
-        outbox.advance(7, 0);
-        assert!(outbox.is_empty());
+        assert_eq!(rest(&mut outbox), b"defghij");
     }
 
     #[test]
     fn keeps_nothing_at_a_frame_boundary() {
         let mut outbox = Outbox::new(0);
-        outbox.push(&Bytes::from_static(b"0123456789abcdefghij"), 10, 10);
+        outbox.begin(plain(b"0123456789abcdefghij"), 10, 10);
         assert_eq!(outbox.discard(boundary), 10);
         assert!(outbox.is_empty());
-        outbox.push(&Bytes::from_static(b"bye"), 0, 0);
-        assert_eq!(outbox.front(), b"bye");
+        outbox.push(plain(b"bye"), WIDE);
+        assert_eq!(rest(&mut outbox), b"bye");
     }
 
     #[test]
     fn a_small_remainder_does_not_hold_its_batch() {
         let batch = Bytes::from(vec![1; 4000]);
         let mut outbox = Outbox::new(0);
-        outbox.push(&batch, 3995, 4000);
+        outbox.begin(
+            Chunk {
+                bytes: batch.clone(),
+                messages: 1,
+                tag: None,
+            },
+            3995,
+            4000,
+        );
         assert_eq!(outbox.len(), 5);
         assert!(batch.is_unique(), "the rest was copied");
+    }
+
+    #[test]
+    fn low_priority_goes_first_and_the_begun_frame_stays() {
+        let bounds = Bounds {
+            bytes_max: 30,
+            messages_max: 10,
+        };
+        let mut outbox = Outbox::new(0);
+        outbox.begin(tagged(b"low-begun.", Priority::Low, None), 3, 10);
+        assert!(outbox.push(tagged(b"low-a.....", Priority::Low, None), bounds));
+        assert!(outbox.push(tagged(b"normal....", Priority::Normal, None), bounds));
+        assert!(outbox.push(tagged(b"normal-2..", Priority::Normal, None), bounds));
+        assert!(
+            outbox.push(tagged(b"low-b.....", Priority::Low, None), bounds),
+            "dropped itself"
+        );
+        assert!(!outbox.push(tagged(b"normal-3..", Priority::Normal, None), bounds));
+        assert_eq!(outbox.take_dropped(), [(room(), 2)]);
+        assert_eq!(rest(&mut outbox), b"-begun.normal....normal-2..");
+    }
+
+    #[test]
+    fn only_the_newest_of_an_event_is_kept() {
+        let mut outbox = Outbox::new(0);
+        outbox.begin(plain(b"first"), 1, 5);
+        for bytes in [b"a1", b"b1", b"a2", b"a3"] {
+            let event = Some(u64::from(bytes[0]));
+            assert!(outbox.push(tagged(bytes, Priority::Normal, event), WIDE));
+        }
+        assert_eq!(outbox.take_dropped(), [(room(), 2)]);
+        assert_eq!(rest(&mut outbox), b"irstb1a3");
+    }
+
+    #[test]
+    fn messages_are_bounded_too() {
+        let bounds = Bounds {
+            bytes_max: 1000,
+            messages_max: 2,
+        };
+        let mut outbox = Outbox::new(0);
+        assert!(outbox.push(plain(b"1"), bounds));
+        assert!(outbox.push(plain(b"2"), bounds));
+        assert!(!outbox.push(plain(b"3"), bounds));
     }
 }

@@ -2,21 +2,18 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     time::Instant,
 };
 
 use mio::{Events, Token};
-use parlor_hub::{Effect, MemberKey};
+use parlor_hub::MemberKey;
 
 use super::{
     Mail, READ_BYTES, Shard,
-    batch::Entry,
     connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
-    outside::Answer,
     poll::PollSet,
 };
-use crate::door::{CloseReason, Item, News, Session, Then, Turn};
+use crate::door::{CloseReason, Session, Then, Turn};
 
 /// The token of the mailbox's waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -41,6 +38,7 @@ impl Shard {
         if !filled {
             self.expire();
         }
+        self.drain();
         self.post();
         let unflushed = self.flush();
         self.reap();
@@ -186,7 +184,7 @@ impl Shard {
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
-        self.connections.send(key, &reply);
+        self.connections.send(key, &reply, 1);
         if reply.capacity() > KEEP_BYTES {
             reply = Vec::new();
         }
@@ -198,157 +196,6 @@ impl Shard {
             Err(_) => self.connections.doom(key, CloseReason::Fault),
         }
         self.perform();
-    }
-
-    /// Performs the hub's effects until there are none.
-    pub(super) fn perform(&mut self) {
-        while !self.effects.is_empty() {
-            let mut effects = std::mem::take(&mut self.effects);
-            for effect in effects.drain() {
-                self.perform_one(effect);
-            }
-            if self.effects.is_empty() {
-                self.effects = effects;
-            }
-        }
-    }
-
-    fn perform_one(&mut self, effect: Effect) {
-        match effect {
-            Effect::Deliver {
-                room,
-                message,
-                except,
-            } => {
-                let publisher = self.local_publisher(&message);
-                self.append(
-                    room,
-                    Entry {
-                        item: Item::Message(message),
-                        except,
-                    },
-                    publisher,
-                );
-            }
-            Effect::DeliverTo { member, message } => self.deliver_to(member, &message),
-            Effect::Joined(joined) => {
-                let batch = self.batch(joined.room);
-                if !batch.entries.is_empty() {
-                    batch.late.push((joined.member, batch.entries.len()));
-                }
-                self.tell(joined.member, &News::Joined(&joined));
-            }
-            Effect::Left {
-                member,
-                room,
-                token,
-            } => {
-                if self.connections.is_current(member) {
-                    self.deliver_rest(room, member);
-                    self.tell(member, &News::Left { token });
-                }
-            }
-            Effect::Notice {
-                room,
-                notice,
-                except,
-            } => {
-                if let Some(name) = self.hub.room_name(room) {
-                    let item = Item::Notice(name.clone(), notice);
-                    self.append(room, Entry { item, except }, None);
-                }
-            }
-            Effect::Listed {
-                member,
-                room,
-                token,
-                roster,
-            } => {
-                self.tell(
-                    member,
-                    &News::Listed {
-                        room,
-                        token,
-                        roster: &roster,
-                    },
-                );
-            }
-            Effect::Freed { room } => self.forget_room(room),
-            Effect::Send { to, word } => {
-                let outgoing = &mut self.outgoing[usize::from(to.0)];
-                outgoing.bytes += word.cost();
-                outgoing.mail.push(Mail::Word(self.id, word));
-            }
-            Effect::Refused {
-                member: Some(member),
-                request,
-                token,
-                reason,
-            } => {
-                if !self.answer(token, Answer::Refused(reason)) {
-                    self.tell(
-                        member,
-                        &News::Refused {
-                            request,
-                            token,
-                            reason,
-                        },
-                    );
-                }
-            }
-            Effect::Refused {
-                member: None,
-                token,
-                reason,
-                ..
-            } => {
-                self.answer(token, Answer::Refused(reason));
-            }
-            Effect::Published {
-                member,
-                token,
-                id,
-                receivers,
-            } => {
-                let answered = self.answer(Some(token), Answer::Published { id, receivers });
-                if let Some(member) = member.filter(|_| !answered) {
-                    self.tell(member, &News::Published { token, id });
-                }
-            }
-        }
-    }
-
-    /// The connection here that published a message, if it is one of ours.
-    fn local_publisher(&self, message: &parlor_hub::Message) -> Option<MemberKey> {
-        let id = message.from.as_ref()?.id;
-        (id.shard() == self.id && (id.slot() as usize) < self.connections.hot.len())
-            .then(|| self.connections.key(id.slot()))
-    }
-
-    fn deliver_to(&mut self, member: MemberKey, message: &Arc<parlor_hub::Message>) {
-        if self.connections.is_current(member) {
-            let item = Item::Message(Arc::clone(message));
-            self.call(member, |session, turn| {
-                session.deliver(&mut std::iter::once(&item), turn.tools, turn.reply);
-                Then::Continue
-            });
-        }
-    }
-
-    /// Tells a member's session what the hub has answered.
-    fn tell(&mut self, member: MemberKey, news: &News<'_>) {
-        if self.connections.is_current(member) {
-            self.call(member, |session, turn| session.hear(news, turn));
-        }
-    }
-
-    fn forget_room(&mut self, room: parlor_hub::RoomKey) {
-        if let Some(batch) = self.batches.get_mut(room.index()) {
-            batch.entries.clear();
-            batch.late.clear();
-            batch.bytes = 0;
-            batch.flush = None;
-        }
     }
 
     fn take_mail(&mut self) {

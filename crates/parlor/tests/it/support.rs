@@ -31,6 +31,7 @@ impl TestServer {
     /// The same, with pages of the embedder's own.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config), pages: Router) -> Self {
         let mut config = Config::default();
+        config.drain = Duration::ZERO;
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         // Accepted sockets inherit it: a reader that stalls is noticed after kilobytes, not
