@@ -126,6 +126,28 @@ fn receive(bencher: Bencher<'_, '_>, frame: &[u8], agreement: Option<Agreement>)
         });
 }
 
+/// 1 MiB that makes no byte of a message and as much work as it can: empty streams, each with an
+/// end of its own, and empty blocks.
+#[divan::bench(args = ["ends", "blocks", "tables"])]
+fn receive_hostile_deflate(bencher: Bencher<'_, '_>, what: &str) {
+    let unit: &[u8] = match what {
+        "ends" => &[3, 0],
+        "blocks" => &[0, 0, 0, 0xFF, 0xFF],
+        // A block with codes of its own and nothing in it, and an empty one.
+        _ => &[
+            0x04, 0xC0, 0x81, 0x00, 0x00, 0x00, 0x00, 0x00, 0x90, 0xFF, 0x6B, 0x00, 0x00, 0x00,
+            0xFF, 0xFF,
+        ],
+    };
+    let mut payload = unit.repeat((1 << 20) / unit.len());
+    payload.push(0);
+    receive(
+        bencher,
+        &masked(Kind::Text, Flags::FIN_RSV1, &payload),
+        agreed(Mode::Shared),
+    );
+}
+
 /// 1 MiB that comes in reads of 64 KiB, as a shard reads it.
 #[divan::bench(args = [1, 16, 64])]
 fn receive_1_mib_in_reads_of_kib(bencher: Bencher<'_, '_>, kib: usize) {

@@ -5,5 +5,6 @@
 mod tests;
 mod websocket;
 
+#[cfg(test)]
 pub(crate) use websocket::{Said, Setup, transcript};
 pub use websocket::{deflate_negotiation, frames, handshake};

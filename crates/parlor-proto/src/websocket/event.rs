@@ -50,7 +50,7 @@ pub enum Event<'a> {
     Close {
         /// The code; `None` where the frame had none (the API of browsers calls this 1005).
         code: Option<CloseCode>,
-        /// The reason; at most 123 bytes.
+        /// The reason; at most 123 bytes. Empty where it is not UTF-8 and that is not checked.
         reason: &'a str,
     },
 }

@@ -37,7 +37,7 @@ pub enum Delivery {
 pub struct Options {
     /// What a message may cost.
     pub limits: Limits,
-    /// Whole messages (the default) or pieces.
+    /// Whole messages (the default) or pieces; the same for the life of a connection.
     pub delivery: Delivery,
     /// Whether text and close reasons must be UTF-8; on. Off, text payloads may be any bytes.
     pub validate_utf8: bool,

@@ -88,7 +88,7 @@ impl Inbound {
         let room = if bytes_max == 0 {
             u64::MAX
         } else {
-            bytes_max as u64 - self.bytes
+            (bytes_max as u64).saturating_sub(self.bytes)
         };
         let fits = usize::try_from(room).map_or(piece, |room| piece.get(..room).unwrap_or(piece));
         self.bytes += fits.len() as u64;

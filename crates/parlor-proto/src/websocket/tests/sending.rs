@@ -243,6 +243,28 @@ fn levels() {
     }
 }
 
+/// Output that is longer than its input, and than the room that is made for it at a time.
+#[test]
+fn long_noise() {
+    let noise = noise(200_000);
+    for level in [0, 1, 6] {
+        let mut compressors = Compressors::new(Policy {
+            level,
+            ..Policy::new(Mode::Takeover)
+        });
+        let mut connection = Connection::new(Role::Server, agreed(Mode::Takeover));
+        let mut out = Vec::new();
+        for _ in 0..2 {
+            connection
+                .send(Message::binary(&noise), None, &mut compressors, &mut out)
+                .unwrap();
+        }
+        assert!(out.len() > 2 * noise.len());
+        let said = [&noise; 2].map(|noise| super::binary(noise));
+        assert_eq!(heard(Role::Client, agreed(Mode::Takeover), &out), said);
+    }
+}
+
 /// One server's frame, compressed once, is read by every member that shares its window size.
 #[test]
 fn one_compressed_form_for_many() {
