@@ -247,13 +247,13 @@ pub fn pong(out: &mut Vec<u8>, reference: Option<&str>, time_ms: u64) {
         .end();
 }
 
-/// An object of texts, as events about a stream carry it.
-pub fn object(out: &mut Vec<u8>, members: &[(&str, &str)]) {
+/// An object of texts, as events about a stream carry it; `null` stands where there is none.
+pub fn object(out: &mut Vec<u8>, members: &[(&str, Option<&str>)]) {
     for (index, (key, text)) in members.iter().enumerate() {
         out.push(if index == 0 { b'{' } else { b',' });
         string(out, key);
         out.push(b':');
-        string(out, text);
+        optional(out, *text);
     }
     out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
 }

@@ -90,13 +90,20 @@ impl Stream {
         let mut data = Vec::new();
         signal::encode::object(
             &mut data,
-            &[("room", &room), ("id", &id), ("uplink", &uplink)],
+            &[
+                ("room", Some(&room)),
+                ("id", Some(&id)),
+                ("uplink", Some(&uplink)),
+            ],
         );
         announce("joined", &data, &mut text);
         if let Some(gap) = joined.gap {
-            let oldest = gap.oldest.map(|id| id.to_string()).unwrap_or_default();
+            let oldest = gap.oldest.map(|id| id.to_string());
             data.clear();
-            signal::encode::object(&mut data, &[("room", &room), ("oldest", &oldest)]);
+            signal::encode::object(
+                &mut data,
+                &[("room", Some(&room)), ("oldest", oldest.as_deref())],
+            );
             announce("gap", &data, &mut text);
         }
         for message in &joined.replay {

@@ -372,7 +372,7 @@ impl Dialogue {
         let more = roster.is_some_and(|roster| roster.more);
         let place = (room.as_str(), &own);
         desk.say(|out| encode::joined(out, reference, place, peers, more));
-        if !pending.is_some_and(|pending| pending.resumes) {
+        if !pending.as_ref().is_some_and(|pending| pending.resumes) {
             return;
         }
         let items: Vec<Item> = joined.replay.iter().cloned().map(Item::Message).collect();
@@ -382,7 +382,7 @@ impl Dialogue {
             let oldest = oldest
                 .as_ref()
                 .map(|id| id.as_ref().map(|id| id as &dyn std::fmt::Display));
-            encode::resumed(out, None, room.as_str(), oldest);
+            encode::resumed(out, reference, room.as_str(), oldest);
         });
     }
 }
