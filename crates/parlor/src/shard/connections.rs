@@ -264,6 +264,9 @@ impl Connections {
 
     /// Sends a chunk that others share. It is kept, not copied, where it has to wait.
     pub(crate) fn send_chunk(&mut self, key: MemberKey, chunk: Chunk) {
+        if chunk.bytes.is_empty() {
+            return;
+        }
         if self.hot[key.slot as usize].flags & BACKLOG != 0 {
             self.queue(key, chunk);
         } else if let Some(sent) = self.try_send(key, &chunk.bytes)
@@ -277,6 +280,10 @@ impl Connections {
     /// wait, so that some may be dropped.
     #[inline]
     pub(crate) fn send_batch(&mut self, key: MemberKey, batch: &Encoded, tags: Option<&[Tag]>) {
+        // Nothing in it has words in this member's form.
+        if batch.bytes.is_empty() {
+            return;
+        }
         let mut sent = 0;
         if self.hot[key.slot as usize].flags & BACKLOG == 0 {
             match self.try_send(key, &batch.bytes) {

@@ -136,8 +136,12 @@ impl Outbox {
     }
 
     /// Adds a chunk, and drops what may be dropped where it does not fit. False where that is not
-    /// enough. An empty backlog takes any one chunk.
+    /// enough. An empty backlog takes any one chunk. A chunk without bytes is none: it would never
+    /// be sent, nor what waits behind it.
     pub(crate) fn push(&mut self, chunk: Chunk, bounds: Bounds) -> bool {
+        if chunk.bytes.is_empty() {
+            return true;
+        }
         if let Some(tag) = chunk.tag.filter(|tag| tag.event.is_some()) {
             self.drop_where(
                 |other| other.room == tag.room && other.event == tag.event,
@@ -437,6 +441,18 @@ mod tests {
         }
         assert_eq!(outbox.take_dropped(), [(room(), 2)]);
         assert_eq!(rest(&mut outbox), b"irstb1a3");
+    }
+
+    #[test]
+    fn a_message_without_bytes_takes_no_place() {
+        let mut outbox = Outbox::new(0);
+        outbox.begin(plain(b"first"), 1, 5);
+        let event = Some(1);
+        assert!(outbox.push(tagged(b"a", Priority::Normal, event), WIDE));
+        assert!(outbox.push(tagged(b"", Priority::Normal, event), WIDE));
+        assert!(outbox.push(plain(b"b"), WIDE));
+        assert_eq!(outbox.messages, 3);
+        assert_eq!(rest(&mut outbox), b"irstab");
     }
 
     #[test]
