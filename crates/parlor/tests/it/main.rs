@@ -1,11 +1,16 @@
 //! Tests of the library over real sockets.
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
+mod backlog;
+mod event_stream;
 mod http_files;
 mod http_moves;
 mod http_origins;
 mod http_rows;
 mod http_support;
 mod hub;
+mod peer;
+mod returning;
 mod support;
+mod tongues;
 mod websocket;

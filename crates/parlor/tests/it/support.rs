@@ -113,18 +113,7 @@ impl TestServer {
 
     fn upgraded(mut stream: TcpStream, path: &str, headers: &str) -> Client {
         stream.write_all(upgrade(path, headers).as_bytes()).unwrap();
-        let mut client = Client {
-            stream,
-            read: Vec::new(),
-            response: String::new(),
-        };
-        client.response = client.head().unwrap();
-        assert!(
-            client.response.starts_with("HTTP/1.1 101 "),
-            "{}",
-            client.response
-        );
-        client
+        Client::opened(stream)
     }
 }
 
@@ -175,6 +164,22 @@ impl Frame {
 }
 
 impl Client {
+    /// Takes the answer to an upgrade request that has been sent.
+    pub(crate) fn opened(stream: TcpStream) -> Self {
+        let mut client = Self {
+            stream,
+            read: Vec::new(),
+            response: String::new(),
+        };
+        client.response = client.head().unwrap();
+        assert!(
+            client.response.starts_with("HTTP/1.1 101 "),
+            "{}",
+            client.response
+        );
+        client
+    }
+
     fn head(&mut self) -> io::Result<String> {
         let mut buffer = [0; 4096];
         loop {
