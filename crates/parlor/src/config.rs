@@ -4,7 +4,9 @@
 //! uses [`Config::set`], which knows every setting by its key; the same table ([`SETTINGS`]) gives
 //! the command line its flags and the documentation its rows.
 
+mod rows;
 mod settings;
+mod table;
 mod text;
 
 use std::io;
@@ -13,7 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::settings::{Group, SETTINGS, Setting, nearest_key, same_key};
+pub use self::settings::{Group, Setting, nearest_key, same_key};
+pub use self::table::SETTINGS;
 pub use self::text::{ByteSize, TimeText, ValueError};
 
 /// Everything a server can be told. Make one with `Config::default()`, change what should differ.

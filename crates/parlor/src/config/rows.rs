@@ -1,0 +1,89 @@
+//! Rows of the table that differ in nothing but key, range and help.
+
+use std::time::Duration;
+
+/// The longest time of any setting.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(super) const fn millis(least: u64) -> Duration {
+    Duration::from_millis(least)
+}
+
+/// A row whose value is a number of bytes in a range.
+macro_rules! size {
+    ($field:ident, $group:ident, $range:expr, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "SIZE",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = text::size(text, &$range)?;
+                Ok(())
+            },
+            show: |config| {
+                Some(ByteSize(u64::try_from(config.$field).unwrap_or(u64::MAX)).to_string())
+            },
+        }
+    };
+}
+
+/// A row whose value is a span of time in a range.
+macro_rules! time {
+    ($field:ident, $group:ident, $help:literal) => {
+        time!($field, $group, from 1, $help)
+    };
+    ($field:ident, $group:ident, from $least:literal, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "TIME",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = text::time(text, &(millis($least)..=DAY))?;
+                Ok(())
+            },
+            show: |config| Some(TimeText(config.$field).to_string()),
+        }
+    };
+}
+
+/// A row whose value is a number of things in a range.
+macro_rules! count {
+    ($field:ident, $group:ident, $range:expr, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "COUNT",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = text::count(text, &$range)?;
+                Ok(())
+            },
+            show: |config| Some(config.$field.to_string()),
+        }
+    };
+    ($field:ident or $default:literal, $group:ident, $range:expr, $help:literal) => {
+        Setting {
+            key: stringify!($field),
+            group: Group::$group,
+            value: "COUNT",
+            default: Some($default),
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$field = NonZeroUsize::new(text::count(text, &$range)?);
+                Ok(())
+            },
+            show: |config| config.$field.map(|count| count.to_string()),
+        }
+    };
+}
+
+pub(super) use {count, size, time};

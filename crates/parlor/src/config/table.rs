@@ -1,0 +1,348 @@
+//! The table of settings.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use super::rows::{DAY, count, millis, size, time};
+use super::settings::{Group, Setting};
+use super::text::{self, ByteSize, TimeText, ValueError};
+use super::{Config, Deflate, SlowPolicy, SseGzip};
+
+/// Every setting of [`Config`], group by group.
+pub static SETTINGS: &[Setting<Config>] = &[
+    Setting {
+        key: "listen",
+        group: Group::Listening,
+        value: "ADDR:PORT",
+        default: None,
+        help: "Listens here. Port 0 takes a free one.",
+        list: true,
+        apply: |config, text| {
+            let addresses = text::list(text, text::address)?;
+            if addresses.is_empty() {
+                return Err(ValueError::Empty);
+            }
+            config.listen = addresses;
+            Ok(())
+        },
+        show: |config| Some(join(&config.listen)),
+    },
+    Setting {
+        key: "origin",
+        group: Group::Listening,
+        value: "URL",
+        default: Some("same origin"),
+        help: "Lets the pages of this origin connect too. Without it only pages of the server's \
+               own origin may, and on loopback also local ones.",
+        list: true,
+        apply: |config, text| {
+            config.origins = text::list(text, text::origin)?;
+            Ok(())
+        },
+        show: |config| Some(join(&config.origins)),
+    },
+    Setting {
+        key: "static",
+        group: Group::Listening,
+        value: "DIR",
+        default: None,
+        help: "Serves the files of this directory beside the doors.",
+        list: false,
+        apply: |config, text| {
+            if text.is_empty() {
+                return Err(ValueError::Empty);
+            }
+            config.static_dir = Some(PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| {
+            config
+                .static_dir
+                .as_ref()
+                .map(|dir| dir.to_string_lossy().into_owned())
+        },
+    },
+    count!(shards or "available cores", Listening, 1..=1024,
+        "Runs this many shards: threads that own connections."),
+    count!(
+        connections_per_address_max,
+        Listening,
+        0..=1 << 32,
+        "Holds at most this many connections of one address; a newcomer past it gets 429. 0 is no \
+         limit."
+    ),
+    time!(
+        drain,
+        Listening,
+        from 0,
+        "Spreads the goodbyes over this long when the server stops."
+    ),
+    count!(connections_max or "90 % of the descriptor limit", Listening, 1..=usize::MAX,
+        "Holds at most this many connections; a newcomer past it gets 503."),
+    size!(
+        message_bytes_max,
+        WebSocket,
+        1..=GIB,
+        "Takes messages of at most this many bytes, inflated; past it the close code is 1009."
+    ),
+    count!(
+        message_fragments_max,
+        WebSocket,
+        1..=1 << 24,
+        "Takes messages of at most this many fragments; past it the close code is 1008."
+    ),
+    Setting {
+        key: "deflate",
+        group: Group::WebSocket,
+        value: "MODE",
+        default: None,
+        help: "Compresses messages for clients that offer it. `off`: never. `shared`: once for all \
+               members. `takeover`: with a compressor for each connection, some 300 KiB.",
+        list: false,
+        apply: |config, text| {
+            config.deflate = match text {
+                "off" => Deflate::Off,
+                "shared" => Deflate::Shared,
+                "takeover" => Deflate::Takeover,
+                _ => return Err(ValueError::NotAChoice("off, shared or takeover")),
+            };
+            Ok(())
+        },
+        show: |config| Some(config.deflate.to_string()),
+    },
+    time!(
+        ping_interval,
+        WebSocket,
+        "Pings a connection that was silent for this long."
+    ),
+    time!(
+        ping_timeout,
+        WebSocket,
+        "Cuts a connection that has not answered a ping by then."
+    ),
+    time!(
+        close_timeout,
+        WebSocket,
+        "Cuts a connection whose closing handshake takes longer."
+    ),
+    size!(
+        outbox_bytes_max,
+        Rooms,
+        KIB..=GIB,
+        "Keeps at most this many unsent bytes for one member; past it the close code is 1013."
+    ),
+    count!(
+        outbox_messages_max,
+        Rooms,
+        1..=1 << 32,
+        "Keeps at most this many unsent messages for one member; past it the close code is 1013."
+    ),
+    time!(
+        outbox_stall,
+        Rooms,
+        "Closes a member that took none of its unsent bytes for this long."
+    ),
+    size!(
+        outbox_shard_bytes_max,
+        Rooms,
+        MIB..=usize::MAX,
+        "Keeps at most this many unsent bytes in one shard; past it the largest outbox is cut."
+    ),
+    count!(
+        rooms_per_member_max,
+        Rooms,
+        1..=65_536,
+        "Lets one member be in this many rooms."
+    ),
+    count!(
+        rooms_max,
+        Rooms,
+        1..=1 << 32,
+        "Holds at most this many rooms; past it the room that has been empty longest goes."
+    ),
+    count!(
+        members_per_room_max,
+        Rooms,
+        1..=1 << 32,
+        "Lets this many members into one room."
+    ),
+    count!(
+        presence_members_max,
+        Rooms,
+        0..=1 << 20,
+        "Tells a room of at most this many members who comes and goes."
+    ),
+    Setting {
+        key: "slow",
+        group: Group::Rooms,
+        value: "POLICY",
+        default: None,
+        help: "What a member loses first that is too slow for a room. `drop-low`: messages of low \
+               priority. `conflate`: all but the newest message of each event. `close`: nothing. \
+               If that is not enough it is closed with 1013.",
+        list: false,
+        apply: |config, text| {
+            config.slow = match text {
+                "drop-low" => SlowPolicy::DropLow,
+                "conflate" => SlowPolicy::Conflate,
+                "close" => SlowPolicy::Close,
+                _ => return Err(ValueError::NotAChoice("drop-low, conflate or close")),
+            };
+            Ok(())
+        },
+        show: |config| Some(config.slow.to_string()),
+    },
+    count!(
+        history_messages,
+        History,
+        0..=1 << 20,
+        "Keeps this many messages of a room for those who come back. 0 keeps none."
+    ),
+    time!(
+        history_age,
+        History,
+        from 0,
+        "Keeps a message for this long. 0s keeps none."
+    ),
+    size!(
+        history_bytes,
+        History,
+        0..=GIB,
+        "Keeps this many bytes of a room's messages. 0 keeps none."
+    ),
+    size!(
+        history_bytes_total,
+        History,
+        0..=usize::MAX,
+        "Keeps this many bytes of all rooms' messages; past it empty rooms go first."
+    ),
+    count!(
+        messages_per_second,
+        Rooms,
+        0..=1 << 32,
+        "Takes this many messages a second of one member, in bursts of twice that; past it the \
+         close code is 1008. 0 is no limit."
+    ),
+    size!(
+        bytes_per_second,
+        Rooms,
+        0..=usize::MAX,
+        "Takes this many message bytes a second of one member, in bursts of twice that or one \
+         message; past it the close code is 1008. 0 is no limit."
+    ),
+    time!(
+        sse_heartbeat,
+        Sse,
+        "Sends a comment on an event stream this often."
+    ),
+    time!(
+        sse_retry,
+        Sse,
+        "Tells event streams to wait this long before they reconnect."
+    ),
+    Setting {
+        key: "sse_gzip",
+        group: Group::Sse,
+        value: "MODE",
+        default: None,
+        help: "Compresses event streams for clients that accept it. `off`: never. `shared`: each \
+               event by itself, once for all streams.",
+        list: false,
+        apply: |config, text| {
+            config.sse_gzip = match text {
+                "off" => SseGzip::Off,
+                "shared" => SseGzip::Shared,
+                _ => return Err(ValueError::NotAChoice("off or shared")),
+            };
+            Ok(())
+        },
+        show: |config| Some(config.sse_gzip.to_string()),
+    },
+    size!(
+        member_name_bytes_max,
+        Rooms,
+        1..=1024,
+        "Takes member names of at most this many bytes."
+    ),
+    time!(
+        head_timeout,
+        Http,
+        "Waits this long for a whole request head; past it 408 or close."
+    ),
+    size!(
+        head_bytes_max,
+        Http,
+        KIB..=MIB,
+        "Takes request heads of this many bytes; past it 431."
+    ),
+    count!(
+        head_fields_max,
+        Http,
+        8..=1024,
+        "Takes request heads of this many fields; past it 431."
+    ),
+    size!(
+        target_bytes_max,
+        Http,
+        64..=32 * KIB,
+        "Takes request targets of this many bytes; past it 414."
+    ),
+    size!(
+        http_body_bytes_max,
+        Http,
+        1..=GIB,
+        "Takes request bodies of this many bytes; past it 413."
+    ),
+    time!(
+        http_body_timeout,
+        Http,
+        "Waits this long for a whole request body; past it 408."
+    ),
+    time!(
+        http_idle_timeout,
+        Http,
+        "Keeps an idle HTTP connection open for this long."
+    ),
+];
+
+impl fmt::Display for SlowPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DropLow => "drop-low",
+            Self::Conflate => "conflate",
+            Self::Close => "close",
+        })
+    }
+}
+
+impl fmt::Display for SseGzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+impl fmt::Display for Deflate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+            Self::Takeover => "takeover",
+        })
+    }
+}
+
+fn join(parts: &[impl ToString]) -> String {
+    parts
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
