@@ -1,5 +1,8 @@
 //! Settings from their four sources: defaults < file < environment < arguments.
 
+mod rules;
+
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
@@ -12,6 +15,7 @@ use parlor::config::{self, ConfigError, Group, Setting, same_key};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use self::rules::Rules;
 use crate::log::{self, Log};
 
 /// Everything that `parlor serve` can be told.
@@ -96,12 +100,13 @@ impl Options {
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> anyhow::Result<Self> {
         let mut options = Self::default();
+        let mut rules = Rules::default();
         let variables = variables(environment)?;
         let named = variables.iter().find(|(key, _)| key == "config");
         let file = matches.get_one("config").cloned();
         let file = file.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
         if let Some(path) = file {
-            options.read_file(&path)?;
+            rules = options.read_file(&path)?;
         }
         for (key, text) in variables.iter().filter(|(key, _)| key != "config") {
             let name = variable_name(key);
@@ -118,10 +123,13 @@ impl Options {
             row.set(&mut options, &text)
                 .map_err(|error| retold(&name, error))?;
         }
+        // What a rule does not name is as everywhere else, whichever source said so.
+        rules.apply(&mut options.config)?;
         Ok(options)
     }
 
-    fn read_file(&mut self, path: &Path) -> anyhow::Result<()> {
+    /// Reads a file; gives the rules for rooms that are in it.
+    fn read_file(&mut self, path: &Path) -> anyhow::Result<Rules> {
         let shown = path.display();
         let text = read_bounded(path)
             .with_context(|| format!("cannot read the configuration file {shown}"))?;
@@ -134,12 +142,17 @@ impl Options {
                 error.message().replace('\n', ", ")
             )
         })?;
+        let place = |at: usize| format!("{shown}, line {}", line(at));
         let mut seen: Vec<&'static str> = Vec::new();
-        let mut entries: Vec<_> = table.get_ref().iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        for (key, value) in entries {
-            let place = format!("{shown}, line {}", line(key.span().start));
-            let key = key.get_ref();
+        let mut rules = Rules::default();
+        for (key, value) in in_order(table.get_ref()) {
+            let (place, key) = (place(key.span().start), key.get_ref());
+            if key == rules::KEY {
+                rules = Rules::read(value.get_ref(), &place, |at| {
+                    format!("{shown}, line {}", line(at))
+                })?;
+                continue;
+            }
             let row =
                 find(key).map_err(|hint| anyhow!("{place}: there is no setting `{key}`{hint}"))?;
             if seen.contains(&row.key) {
@@ -150,8 +163,17 @@ impl Options {
                 .with_context(|| format!("{place}: `{key}` cannot be of this type"))?;
             row.set(self, &text).with_context(|| place)?;
         }
-        Ok(())
+        Ok(rules)
     }
+}
+
+/// The entries of a table in the order in which they stand in the file.
+fn in_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(&'t Spanned<Cow<'i, str>>, &'t Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
 /// The row of a key, or what to say after "there is no such setting".

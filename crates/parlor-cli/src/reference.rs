@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use parlor::config::Group;
+use parlor::config::{Group, ROOM_KEYS};
 
 use crate::options::{self, Options, Row};
 use crate::terminal;
@@ -34,6 +34,19 @@ fn toml(options: &Options) -> String {
         }
         out.push('\n');
     }
+    for rule in &options.config.rooms {
+        let pattern = toml::Value::String(rule.pattern.clone());
+        let _infallible = writeln!(out, "[[rooms]]\npattern = {pattern}");
+        let there = Options {
+            config: options.config.in_rooms_of(rule),
+            log: options.log.clone(),
+        };
+        let rows = options::rows().filter(|row| ROOM_KEYS.contains(&row.key));
+        for (row, text) in rows.filter_map(|row| row.show(&there).map(|text| (row.key, text))) {
+            let _infallible = writeln!(out, "{row} = {}", plain(text));
+        }
+        out.push('\n');
+    }
     out
 }
 
@@ -59,6 +72,10 @@ fn markdown() -> String {
         for row in options::rows().filter(|row| row.group == group) {
             let _infallible = writeln!(out, "{}", table_row(&row));
         }
+    }
+    out.push_str(ROOMS);
+    for key in ROOM_KEYS {
+        let _infallible = writeln!(out, "- `{key}`");
     }
     out
 }
@@ -91,11 +108,49 @@ A list is an array of strings in the file, separated by commas in the environmen
 `parlor config` prints what holds, as a file to start from.
 ";
 
+const ROOMS: &str = "
+## Rooms that differ
+
+The file may end with rules for rooms.
+The first rule whose pattern is a room's name counts; `*` stands for any characters, also none.
+What a rule does not name is as everywhere else. There may be 256 rules.
+
+```toml
+[[rooms]]
+pattern = \"chat-*\"
+history_messages = 1000
+history_age = \"10m\"
+
+[[rooms]]
+pattern = \"cursor-*\"
+history_messages = 0
+slow = \"conflate\"
+```
+
+Beside its `pattern`, of 1 to 128 bytes, a rule may have these keys of the tables above:
+
+";
+
 const TABLE_HEAD: &str = "| key | value | default | what it does |\n| --- | --- | --- | --- |\n";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_for_rooms_are_printed_as_they_are_read() {
+        let mut options = Options::default();
+        let mut rule = options.config.room_rule("a \"b\"*");
+        rule.history_messages = 0;
+        options.config.rooms.push(rule);
+        let text = toml(&options);
+        let (_, rules) = text.split_once("[[rooms]]\n").expect("a rule");
+        assert_eq!(
+            rules,
+            "pattern = 'a \"b\"*'\nslow = \"drop-low\"\nhistory_messages = 0\nhistory_age = \"2m\"\n\
+             history_bytes = \"1MiB\"\n\n"
+        );
+    }
 
     #[test]
     fn the_page_in_the_repository_is_the_one_we_print() {

@@ -109,8 +109,8 @@ pub struct Config {
     pub history_bytes: usize,
     /// The most bytes of all rooms' messages that are kept. Default: 256 MiB.
     pub history_bytes_total: usize,
-    /// Rooms that differ, by patterns over their names; the first that matches counts.
-    /// Default: none.
+    /// Rooms that differ, by patterns over their names; the first that matches counts. At most
+    /// 256. Default: none.
     pub rooms: Vec<RoomRule>,
 
     /// How often an event stream gets a comment. Default: 15 s.
@@ -161,11 +161,12 @@ pub enum SseGzip {
     Shared,
 }
 
-/// Rooms that differ from the others.
+/// Rooms that differ from the others; made by [`Config::room_rule`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoomRule {
-    /// Which rooms: `*` stands for any characters, everything else for itself. 1 to 128 bytes.
+    /// Which rooms: `*` stands for any characters, also none; everything else for itself. 1 to 128
+    /// bytes without control characters.
     pub pattern: String,
     /// In place of [`Config::history_messages`].
     pub history_messages: usize,
@@ -198,6 +199,15 @@ pub enum ConfigError {
         value: String,
         /// What is wrong with it.
         reason: ValueError,
+    },
+    /// There are too many rules for rooms.
+    #[error(
+        "there are {count} rules for rooms, and at most {} are taken",
+        ROOM_RULES_MAX
+    )]
+    LimitRoomRules {
+        /// How many there are.
+        count: usize,
     },
 }
 
@@ -277,19 +287,61 @@ impl Config {
         settings::apply(SETTINGS, self, key, text)
     }
 
-    /// Checks that every field is in its range.
+    /// Checks that every field is in its range, those of the rules for rooms too.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BadValue`] for the first field that is not.
+    /// [`ConfigError::BadValue`] for the first field that is not, [`ConfigError::LimitRoomRules`]
+    /// for more than 256 rules.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let mut scratch = self.clone();
+        let mut scratch = Self {
+            rooms: Vec::new(),
+            ..self.clone()
+        };
         SETTINGS
             .iter()
-            .try_for_each(|setting| setting.check(self, &mut scratch))
+            .try_for_each(|setting| setting.check(self, &mut scratch))?;
+        if self.rooms.len() > ROOM_RULES_MAX {
+            let count = self.rooms.len();
+            return Err(ConfigError::LimitRoomRules { count });
+        }
+        self.rooms.iter().try_for_each(|rule| {
+            let bad = |reason| ConfigError::BadValue {
+                key: "pattern",
+                value: rule.pattern.clone(),
+                reason,
+            };
+            text::pattern(&rule.pattern).map_err(bad)?;
+            let holds = self.in_rooms_of(rule);
+            let settings = SETTINGS.iter().filter(|it| ROOM_KEYS.contains(&it.key));
+            { settings }.try_for_each(|setting| setting.check(&holds, &mut scratch))
+        })
     }
 
-    /// A rule for the rooms of a pattern that changes nothing yet.
+    /// What holds in the rooms of a rule: everything as it is here, but for its own fields. The
+    /// counterpart of [`Config::room_rule`].
+    #[must_use]
+    pub fn in_rooms_of(&self, rule: &RoomRule) -> Self {
+        Self {
+            history_messages: rule.history_messages,
+            history_age: rule.history_age,
+            history_bytes: rule.history_bytes,
+            slow: rule.slow,
+            rooms: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// A rule for the rooms of a pattern, with everything as it stands here. Change what should
+    /// differ, and append it to [`Config::rooms`].
+    ///
+    /// ```
+    /// let mut config = parlor::Config::default();
+    /// let mut rule = config.room_rule("chat-*");
+    /// rule.history_messages = 10;
+    /// config.rooms.push(rule);
+    /// assert_eq!(config.validate(), Ok(()));
+    /// ```
     #[must_use]
     pub fn room_rule(&self, pattern: impl Into<String>) -> RoomRule {
         RoomRule {
@@ -385,6 +437,11 @@ fn did_you_mean(nearest: Option<&'static str>) -> String {
         .unwrap_or_default()
 }
 
+/// The keys of the settings that a rule for rooms may change, beside its `pattern`.
+pub const ROOM_KEYS: [&str; 4] = ["history_messages", "history_age", "history_bytes", "slow"];
+
+/// A new room is compared with each.
+const ROOM_RULES_MAX: usize = 256;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 

@@ -193,3 +193,66 @@ fn a_file_that_is_not_there_is_named() {
          error 2)"
     );
 }
+
+#[test]
+fn rules_for_rooms_differ_in_what_they_name() {
+    let file = TempFile::new(
+        "rooms",
+        "history_messages = 5\n\n[[rooms]]\npattern = \"chat-*\"\nhistory-messages = 10\n\
+         slow = \"conflate\"\n\n[[rooms]]\npattern = \"*\"\nhistory_age = \"1s\"\n",
+    );
+    let arguments = ["--config", file.path(), "--history-bytes", "64KiB"];
+    let config = gather(&arguments, &[]).unwrap().config;
+    let mut chat = config.room_rule("chat-*");
+    chat.history_messages = 10;
+    chat.slow = config::SlowPolicy::Conflate;
+    let mut rest = config.room_rule("*");
+    rest.history_age = std::time::Duration::from_secs(1);
+    assert_eq!(config.rooms, [chat, rest]);
+    assert_eq!((config.history_messages, config.history_bytes), (5, 65_536));
+}
+
+#[test]
+fn wrong_rules_for_rooms_are_refused_with_file_and_line() {
+    refuses_file(
+        "rooms-unknown",
+        "shards = 1\n[[rooms]]\npattern = \"a\"\nhistory_mesages = 1\n",
+        "FILE, line 4: a rule for rooms has no `history_mesages`, did you mean `history_messages`?",
+    );
+    refuses_file(
+        "rooms-elsewhere",
+        "[[rooms]]\npattern = \"a\"\nshards = 1\n",
+        "FILE, line 3: a rule for rooms has no `shards`",
+    );
+    refuses_file(
+        "rooms-value",
+        "[[rooms]]\npattern = \"a\"\n\n[[rooms]]\npattern = \"b\"\nslow = \"wait\"\n",
+        "FILE, line 6: `slow` cannot be `wait`: expected drop-low, conflate or close",
+    );
+    refuses_file(
+        "rooms-twice",
+        "[[rooms]]\npattern = \"a\"\nhistory_age = \"1s\"\nhistory-age = \"2s\"\n",
+        "FILE, line 4: `history-age` is given twice",
+    );
+    refuses_file(
+        "rooms-pattern",
+        "[[rooms]]\npattern = \"\"\n",
+        "FILE, line 1: `pattern` cannot be ``: expected 1 to 128 bytes without control characters",
+    );
+    refuses_file(
+        "rooms-none",
+        "\n[[rooms]]\nslow = \"close\"\n",
+        "FILE, line 2: a rule for rooms has a `pattern`",
+    );
+    for text in [
+        "rooms = 1\n",
+        "[rooms]\npattern = \"a\"\n",
+        "rooms = [\"a\"]\n",
+    ] {
+        refuses_file(
+            "rooms-shape",
+            text,
+            "FILE, line 1: rules for rooms are tables that begin with `[[rooms]]`",
+        );
+    }
+}

@@ -179,6 +179,49 @@ fn validate_finds_what_code_filled_in_wrongly() {
 }
 
 #[test]
+fn rules_for_rooms_are_checked_like_everything_else() {
+    let with = |change: fn(&mut RoomRule)| {
+        let mut config = Config::default();
+        let mut rule = config.room_rule("chat-*");
+        change(&mut rule);
+        config.rooms.push(rule);
+        config.validate().map_err(|error| error.to_string())
+    };
+    assert_eq!(with(|_| {}), Ok(()));
+    assert_eq!(with(|rule| rule.history_messages = 0), Ok(()));
+    let refused = |text: &str| Err(text.to_owned());
+    assert_eq!(
+        with(|rule| rule.pattern.clear()),
+        refused("`pattern` cannot be ``: expected 1 to 128 bytes without control characters")
+    );
+    assert_eq!(
+        with(|rule| rule.history_messages = 1 << 21),
+        refused("`history_messages` cannot be `2097152`: expected 0 to 1048576")
+    );
+    assert_eq!(
+        with(|rule| rule.history_age = Duration::from_secs(1 << 20)),
+        refused("`history_age` cannot be `1048576s`: expected 0s to 24h")
+    );
+    let mut config = Config::default();
+    config.rooms = vec![config.room_rule("*"); 257];
+    assert_eq!(
+        config.validate().map_err(|error| error.to_string()),
+        refused("there are 257 rules for rooms, and at most 256 are taken")
+    );
+}
+
+#[test]
+fn a_rule_for_rooms_and_what_holds_there_are_two_views_of_one_thing() {
+    let mut config = Config::default();
+    for (key, text) in ROOM_KEYS.into_iter().zip(["7", "9s", "11KiB", "close"]) {
+        config.set(key, text).expect("a setting");
+    }
+    let rule = config.room_rule("x");
+    assert_ne!(rule, Config::default().room_rule("x"));
+    assert_eq!(Config::default().in_rooms_of(&rule), config);
+}
+
+#[test]
 fn a_port_in_use_is_said_plainly() {
     let first = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = first.local_addr().unwrap();

@@ -52,6 +52,9 @@ pub enum ValueError {
     /// Not an origin.
     #[error("expected an origin such as https://example.org or http://localhost:3000")]
     NotAnOrigin,
+    /// Not a pattern over the names of rooms.
+    #[error("expected 1 to 128 bytes without control characters")]
+    NotAPattern,
     /// Not one of the words that stand for something here.
     #[error("expected {0}")]
     NotAChoice(&'static str),
@@ -201,6 +204,17 @@ pub(super) fn origin(text: &str) -> Result<String, ValueError> {
         _ => Ok(format!("{scheme}://{host}:{port}")),
     }
 }
+
+/// A pattern over the names of rooms.
+pub(super) fn pattern(text: &str) -> Result<(), ValueError> {
+    let fits = (1..=PATTERN_BYTES_MAX).contains(&text.len());
+    if fits && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(ValueError::NotAPattern)
+}
+
+const PATTERN_BYTES_MAX: usize = 128;
 
 fn in_range<T: PartialOrd>(
     value: T,
