@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::terminal::{self, USAGE};
-use crate::{bench, options};
+use crate::{bench, options, publish, tap};
 
 /// Reads the arguments of this process. Help and version are printed and end it with code 0, a
 /// wrong argument with one sentence and code 2.
@@ -39,6 +39,8 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(serve())
         .subcommand(config())
+        .subcommand(tap::command())
+        .subcommand(publish::command())
         .subcommand(bench::command())
 }
 

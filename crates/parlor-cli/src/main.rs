@@ -1,14 +1,20 @@
-//! The binary `parlor`: arguments, configuration, the pages it serves and a load tester. What a
-//! server does is in the library.
+//! The binary `parlor`: arguments, configuration, the pages it serves, a client for the terminal
+//! and a load tester. What a server does is in the library.
 
 mod arguments;
+mod backoff;
 mod bench;
+mod http;
 mod log;
 mod options;
 mod page;
+mod publish;
 mod reference;
 mod serve;
+mod signals;
+mod tap;
 mod terminal;
+mod url;
 
 use std::process::ExitCode;
 
@@ -19,6 +25,8 @@ fn main() -> ExitCode {
     };
     let outcome = match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("tap", matches)) => tap::run(matches),
+        Some(("publish", matches)) => publish::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("config", matches)) => reference::run(matches),
         _ => Ok(ExitCode::from(terminal::USAGE)),

@@ -1,6 +1,5 @@
 //! `parlor serve`.
 
-use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
@@ -8,10 +7,10 @@ use anyhow::{Context as _, anyhow};
 use clap::ArgMatches;
 use parlor::config::{self, ByteSize};
 use parlor::{Config, Server};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::log::Format;
 use crate::options::Options;
+use crate::signals::Signals;
 use crate::{page, terminal};
 
 /// Runs `parlor serve` until SIGTERM or Ctrl-C.
@@ -46,29 +45,6 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             () = stop_now(again) => ExitCode::from(terminal::FAILED),
         }
     }))
-}
-
-/// The signals that ask the process to end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for one and gives its name.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "Ctrl-C",
-        }
-    }
 }
 
 async fn stop(mut signals: Signals) {

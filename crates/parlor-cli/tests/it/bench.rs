@@ -172,7 +172,7 @@ fn what_cannot_be_tested_is_refused() {
     );
     refuses(
         &["echo", "wss://127.0.0.1:8080/echo"],
-        "`wss://127.0.0.1:8080/echo` needs TLS, which parlor bench does not speak",
+        "`wss://127.0.0.1:8080/echo` needs TLS, which this program does not speak yet",
     );
     let hub = Hub::start(Fault::None);
     refuses(

@@ -27,6 +27,8 @@ fn help() {
     prints(&["--help"], include_str!("help/parlor.txt"));
     prints(&["serve", "--help"], include_str!("help/serve.txt"));
     prints(&["config", "--help"], include_str!("help/config.txt"));
+    prints(&["tap", "--help"], include_str!("help/tap.txt"));
+    prints(&["publish", "--help"], include_str!("help/publish.txt"));
     prints(&["bench", "--help"], include_str!("help/bench.txt"));
     prints(
         &["bench", "fanout", "--help"],

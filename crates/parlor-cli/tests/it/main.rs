@@ -5,4 +5,6 @@ mod help;
 mod house;
 mod hub;
 mod process;
+mod proxy;
 mod serve;
+mod tap;
