@@ -115,7 +115,8 @@ async function main() {
   const server = options.url
     ? null
     : await startServer(
-        ...['--message-bytes-max', '16MiB', '--message-fragments-max', '65536'],
+        // Cases 9.3.1 and 9.4.1 send 65,536 fragments of 64 bytes and an empty one to end with.
+        ...['--message-bytes-max', '16MiB', '--message-fragments-max', '65537'],
         ...['--deflate', 'takeover'],
       );
   const url = options.url ?? `${server.ws}/echo`;

@@ -56,6 +56,18 @@ test('a ping is answered by a pong with its payload; an unasked pong is ignored'
   await client.close(1000);
 });
 
+test('pings that come together are each answered, in order', async () => {
+  const client = await open(`${server.ws}/echo`);
+  const payloads = Array.from({ length: 10 }, (_, number) => `payload-${number}`);
+  client.socket._socket.cork();
+  payloads.forEach((payload) => client.socket.ping(payload));
+  client.socket._socket.uncork();
+  for (const payload of payloads) {
+    assert.equal(await client.pong(), payload);
+  }
+  await client.close(1000);
+});
+
 for (const [code, reason] of [
   [1000, ''],
   [1000, 'done'],
