@@ -4,6 +4,10 @@ use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State};
 
 use super::{CloseReason, Then, Turn, meter::Meter};
 
+/// Pings of one read that are each answered. Of more that come together the newest is, as RFC 6455,
+/// section 5.5.3, allows: a flood of pings makes no flood of pongs.
+const PONGS_AT_ONCE: u32 = 16;
+
 /// Takes in bytes and hands each message to `each`, until it wants something else than to go on.
 pub(super) fn receive(
     (connection, meter): (&mut Connection, &mut Option<Box<Meter>>),
@@ -14,6 +18,7 @@ pub(super) fn receive(
     let mut scratch = std::mem::take(&mut turn.tools.scratch);
     let options = turn.tools.settings.options;
     let mut input = Input::new(bytes);
+    let mut pongs = 0;
     let then = loop {
         match connection.receive(&mut input, &options, &mut scratch) {
             Ok(None) => break Then::Continue,
@@ -35,6 +40,10 @@ pub(super) fn receive(
             Ok(Some(Event::Close { .. })) => {
                 connection.transmit(None, turn.reply);
                 break Then::End;
+            }
+            Ok(Some(Event::Ping(_))) if pongs < PONGS_AT_ONCE => {
+                pongs += 1;
+                connection.transmit(None, turn.reply);
             }
             Ok(Some(_)) => {}
             Err(error) => {
