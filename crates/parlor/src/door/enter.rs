@@ -2,14 +2,21 @@
 
 use std::borrow::Cow;
 
-use parlor_hub::{JoinOptions, Resume, RoomName};
+use parlor_hub::{JoinOptions, MessageId, Resume, RoomName};
 use percent_encoding::percent_decode_str;
 
-use super::{Turn, signal::NEVER};
+use super::Turn;
 use crate::policy::Refusal;
 
 /// The room of those who name none.
 pub(super) const LOBBY: &str = "lobby";
+
+/// A message id that no room gives: everything since it is missed, and that is a gap.
+pub(super) const NEVER: MessageId = MessageId::new(0, u64::MAX);
+
+/// The name of a room that cannot be one.
+pub(super) const BAD_ROOM: Refusal =
+    Refusal::bad_request("a room name is 1 to 128 bytes of UTF-8 without control characters");
 
 /// There is no place: the room, the table of rooms, or the randomness for an id.
 const FULL: Refusal = Refusal {
@@ -24,9 +31,7 @@ pub(crate) fn room_name(segment: &str) -> Result<RoomName, Refusal> {
         .decode_utf8()
         .ok()
         .and_then(|name| RoomName::new(&name).ok())
-        .ok_or(Refusal::bad_request(
-            "a room name is 1 to 128 bytes of UTF-8 without control characters",
-        ))
+        .ok_or(BAD_ROOM)
 }
 
 /// What a returning client asks to hear: `?since=<id>` or `?last=N`. An id that is none of ours is

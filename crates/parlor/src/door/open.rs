@@ -1,6 +1,8 @@
 //! From a request head to a session.
 
-use parlor_hub::{JoinOptions, RoomName};
+use std::borrow::Cow;
+
+use parlor_hub::{JoinOptions, MessageId, Resume, RoomName};
 use parlor_proto::{
     signal::SUBPROTOCOL,
     websocket::{
@@ -11,11 +13,11 @@ use parlor_proto::{
 
 use super::{
     Session, Tools, Turn,
-    enter::{LOBBY, Query, connect, join, resume, room_name},
+    enter::{BAD_ROOM, LOBBY, Query, connect, join, resume, room_name},
     opaque::Target,
     raw::Raw,
-    signal::{NEVER, Signal, Speech},
-    sse::Stream,
+    signal::{Signal, Speech},
+    sse::{Stream, parse_places},
     tools::{RAW, SIGNAL, SSE, SSE_GZIP},
 };
 use crate::{
@@ -236,7 +238,7 @@ fn open_room(
 
 fn open_stream(
     head: &Head<'_, '_>,
-    room: &str,
+    path_room: &str,
     origin: Option<&[u8]>,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
@@ -244,22 +246,12 @@ fn open_stream(
         return Err(Refusal::VERSION.into());
     }
     let query = Query(head.query().unwrap_or_default());
-    let room: RoomName = room_name(room)?;
-    let mut options = JoinOptions {
-        resume: resume(&query)?,
-        ..JoinOptions::default()
-    };
-    // Browsers send the id of the last event as UTF-8 bytes; one that is none of ours is a gap.
-    if let Some(last) = head
-        .values("last-event-id")
-        .last()
-        .filter(|last| !last.is_empty())
-    {
-        let since = str::from_utf8(last)
-            .ok()
-            .and_then(|last| last.trim().parse().ok());
-        options.resume = Some(parlor_hub::Resume::Since(since.unwrap_or(NEVER)));
-    }
+    let rooms = stream_rooms(head.path(), path_room, &query)?;
+    let resumes = stream_resumes(head, &query, rooms.len())?;
+    let padding = query
+        .get("padding")?
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or(0);
     connect(&query, turn)?;
     let gzip = turn.tools.settings.sse_gzip && names(head, "accept-encoding", b"gzip");
     let form = if gzip { SSE_GZIP } else { SSE };
@@ -267,11 +259,91 @@ fn open_stream(
         .tools
         .secret()
         .map_err(|_| Refusal::new(503, "no randomness"))?;
-    let stream = Stream::new(uplink, form, turn.tools);
-    stream.begin(origin, turn.tools, turn.reply);
-    join(&room, options, turn)?;
+    let mut stream = Stream::new(uplink, form, turn.tools);
+    stream.begin(
+        origin,
+        usize::min(padding, PADDING_BYTES_MAX),
+        turn.tools,
+        turn.reply,
+    );
+    for (room, resume) in rooms.iter().zip(&resumes) {
+        let resume = *resume;
+        join(
+            room,
+            JoinOptions {
+                resume,
+                ..JoinOptions::default()
+            },
+            turn,
+        )?;
+    }
+    let several = rooms.len() > 1;
+    if several {
+        stream = stream.of_places(
+            rooms
+                .into_iter()
+                .zip(resumes.iter().map(last_heard))
+                .collect(),
+        );
+    }
+    let form = (!several).then_some(form);
     Ok(Opened::Session {
         session: Box::new(stream),
-        form: Some(form),
+        form,
     })
 }
+
+/// The rooms of a stream: that of the path, or at `/sse` those of the query, each once.
+fn stream_rooms(path: &str, room: &str, query: &Query<'_>) -> Result<Vec<RoomName>, Refusal> {
+    let mut rooms: Vec<RoomName> = Vec::new();
+    if path == "/sse" {
+        for room in query.all("room") {
+            let room = RoomName::new(&room?).map_err(|_| BAD_ROOM)?;
+            if !rooms.contains(&room) {
+                rooms.push(room);
+            }
+        }
+    }
+    match rooms.len() {
+        0 => Ok(vec![room_name(room)?]),
+        1..=ROOMS_PER_STREAM_MAX => Ok(rooms),
+        _ => Err(Refusal::bad_request("a stream has at most 16 rooms")),
+    }
+}
+
+/// What a stream is to replay of each room. Browsers send the id of the last event as UTF-8 bytes;
+/// one that is none of ours is a gap, not an error.
+fn stream_resumes(
+    head: &Head<'_, '_>,
+    query: &Query<'_>,
+    rooms: usize,
+) -> Result<Vec<Option<Resume>>, Refusal> {
+    let header = head
+        .values("last-event-id")
+        .last()
+        .filter(|last| !last.is_empty());
+    let since = match header {
+        Some(last) => Some(Cow::Borrowed(str::from_utf8(last).unwrap_or("malformed"))),
+        None => query.get("since")?,
+    };
+    match since {
+        Some(since) => {
+            let ids = parse_places(since.trim(), rooms).into_iter();
+            Ok(ids.map(|id| id.map(Resume::Since)).collect())
+        }
+        None => Ok(vec![resume(query)?; rooms]),
+    }
+}
+
+/// The last message that a returning client has heard.
+fn last_heard(resume: &Option<Resume>) -> Option<MessageId> {
+    match resume {
+        Some(Resume::Since(id)) => Some(*id),
+        Some(Resume::Last(_)) | None => None,
+    }
+}
+
+/// The most rooms of one stream.
+const ROOMS_PER_STREAM_MAX: usize = 16;
+/// The most bytes of padding that a client may ask for.
+const PADDING_BYTES_MAX: usize = 8192;

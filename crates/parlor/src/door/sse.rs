@@ -5,11 +5,12 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::BufMut;
-use parlor_hub::{Joined, Message, Payload, Request};
+use parlor_hub::{Joined, Message, MessageId, Payload, Request, RoomName};
 use parlor_proto::{signal, sse};
 
 use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn, UPLINK_BYTES,
+    enter::NEVER,
     item::{RELAY, retry_ms},
     tools::{SSE, SSE_GZIP},
 };
@@ -25,7 +26,13 @@ pub(crate) struct Stream {
     uplink: Box<[u8; UPLINK_BYTES]>,
     form: u8,
     heartbeat_ms: u64,
+    /// The rooms of a stream of several, each with the last message that was sent: an event's id
+    /// tells them all, since a browser comes back with the id of one event.
+    places: Option<Box<Places>>,
 }
+
+/// Rooms in the order in which the client named them.
+pub(crate) type Places = Vec<(RoomName, Option<MessageId>)>;
 
 impl Stream {
     /// A stream whose member may be spoken for with `uplink`.
@@ -34,12 +41,43 @@ impl Stream {
             uplink: Box::new(uplink),
             form,
             heartbeat_ms: tools.settings.sse_heartbeat_ms,
+            places: None,
         }
+    }
+
+    /// Makes it a stream of several rooms.
+    pub(crate) fn of_places(mut self, places: Places) -> Self {
+        self.places = Some(Box::new(places));
+        self
+    }
+
+    /// Appends a message as an event whose id tells how far the client has come.
+    fn event(&mut self, message: &Message, out: &mut Vec<u8>) {
+        let Some(places) = &mut self.places else {
+            return event_of(message, out);
+        };
+        if message.id.is_none() {
+            return event_of(message, out);
+        }
+        let place = places.iter_mut().find(|(room, _)| *room == message.room);
+        if let Some((_, last)) = place {
+            *last = message.id;
+        }
+        encode_event(message, Some(&places_text(places)), out);
     }
 
     /// The head of the response, and the first bytes of the stream: browsers call it open only
     /// when some have come.
-    pub(crate) fn begin(&self, origin: Option<&[u8]>, tools: &mut Tools, reply: &mut Vec<u8>) {
+    ///
+    /// `padding` bytes of comment follow, for proxies and old browsers that hold the first
+    /// kilobytes back.
+    pub(crate) fn begin(
+        &self,
+        origin: Option<&[u8]>,
+        padding: usize,
+        tools: &mut Tools,
+        reply: &mut Vec<u8>,
+    ) {
         reply.extend_from_slice(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
               cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n\
@@ -51,7 +89,11 @@ impl Stream {
         if let Some(origin) = origin {
             reply.extend_from_slice(b"access-control-allow-origin: ");
             reply.extend_from_slice(origin);
-            reply.extend_from_slice(b"\r\naccess-control-allow-credentials: true\r\n");
+            reply.extend_from_slice(b"\r\n");
+            // `null` is every sandboxed frame there is: it never gets credentials.
+            if origin != b"null" {
+                reply.extend_from_slice(b"access-control-allow-credentials: true\r\n");
+            }
         }
         reply.extend_from_slice(
             b"vary: origin, accept-encoding\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -61,6 +103,9 @@ impl Stream {
         }
         let mut text = Vec::new();
         sse::encode_comment(" welcome", &mut text);
+        if padding > 0 {
+            sse::encode_comment(&" ".repeat(padding), &mut text);
+        }
         sse::encode_retry(tools.settings.sse_retry_ms, &mut text);
         self.write(&text, tools, reply);
     }
@@ -74,7 +119,7 @@ impl Stream {
         }
     }
 
-    fn joined(&self, joined: &Joined, turn: &mut Turn<'_>) {
+    fn joined(&mut self, joined: &Joined, turn: &mut Turn<'_>) {
         let room = turn
             .hub
             .room_name(joined.room)
@@ -107,7 +152,11 @@ impl Stream {
             announce("gap", &data, &mut text);
         }
         for message in &joined.replay {
-            event_of(message, &mut text);
+            self.event(message, &mut text);
+        }
+        let places = self.places.iter_mut().flat_map(|places| places.iter_mut());
+        for (_, last) in places.filter(|(name, _)| name.as_str() == room) {
+            *last = Some(joined.head);
         }
         self.write(&text, turn.tools, turn.reply);
     }
@@ -145,7 +194,12 @@ impl Session for Stream {
         reply: &mut Vec<u8>,
     ) {
         let mut text = Vec::new();
-        items.for_each(|item| event(item, &mut text));
+        for item in items {
+            match item {
+                Item::Message(message) if message.hint != RELAY => self.event(message, &mut text),
+                Item::Message(_) | Item::Notice(..) => {}
+            }
+        }
         if !text.is_empty() {
             self.write(&text, tools, reply);
         }
@@ -231,14 +285,41 @@ pub(super) fn event(item: &Item, out: &mut Vec<u8>) {
 
 fn event_of(message: &Message, out: &mut Vec<u8>) {
     let id = message.id.map(|id| id.to_string());
+    encode_event(message, id.as_deref(), out);
+}
+
+fn encode_event(message: &Message, id: Option<&str>, out: &mut Vec<u8>) {
     let (name, data) = content(message);
-    let event = sse::Event {
-        id: id.as_deref(),
-        event: name,
-        retry_ms: retry_ms(message.hint),
-        data: &data,
-    };
-    sse::encode(&event, out);
+    let retry_ms = retry_ms(message.hint);
+    sse::encode(
+        &sse::Event {
+            id,
+            event: name,
+            retry_ms,
+            data: &data,
+        },
+        out,
+    );
+}
+
+/// How far a stream of several rooms has come, as text: an id for each room, `-` for none.
+fn places_text(places: &Places) -> String {
+    let ids = places
+        .iter()
+        .map(|(_, last)| last.map_or_else(|| "-".to_owned(), |id| id.to_string()));
+    ids.collect::<Vec<_>>().join(",")
+}
+
+/// Reads what [`places_text`] wrote, for `count` rooms; an id that is none of ours is one that no
+/// room gives.
+pub(super) fn parse_places(text: &str, count: usize) -> Vec<Option<MessageId>> {
+    let mut ids: Vec<Option<MessageId>> = text
+        .split(',')
+        .take(count)
+        .map(|id| (id != "-").then(|| id.trim().parse().unwrap_or(NEVER)))
+        .collect();
+    ids.resize(count, Some(NEVER));
+    ids
 }
 
 /// The event name and the data: text as it is, bytes as base64, everything else as JSON.

@@ -11,6 +11,7 @@ mod http_support;
 mod hub;
 mod peer;
 mod returning;
+mod several_rooms;
 mod support;
 mod tongues;
 mod websocket;

@@ -12,10 +12,10 @@ use parlor_proto::{
     websocket::{CloseCode, Kind},
 };
 
-use super::{Desk, NEVER, peer};
+use super::{Desk, peer};
 use crate::door::{
     Item, Then, Turn,
-    enter::LOBBY,
+    enter::{LOBBY, NEVER},
     item::RELAY,
     opaque::{self, Target},
 };

@@ -2,7 +2,7 @@
 
 mod dialogue;
 
-use parlor_hub::{MemberId, MessageId, Peer, Request};
+use parlor_hub::{MemberId, Peer, Request};
 use parlor_proto::{
     signal::encode,
     websocket::{CloseCode, Connection, Kind, Message, Role, deflate::Agreement, frame},
@@ -150,9 +150,6 @@ impl Session for Signal {
         close(&mut self.connection, reason, turn);
     }
 }
-
-/// A message id that no room gives: everything since it is missed, and that is a gap.
-pub(super) const NEVER: MessageId = MessageId::new(0, u64::MAX);
 
 /// A member as `parlor.v1` shows it.
 pub(super) fn peer(peer: &Peer) -> encode::Peer<'_, MemberId> {
