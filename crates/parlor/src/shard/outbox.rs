@@ -466,4 +466,87 @@ mod tests {
         assert!(outbox.push(plain(b"2"), bounds));
         assert!(!outbox.push(plain(b"3"), bounds));
     }
+
+    /// A small generator, so that a failure names the seed that it came from.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (self.0 >> 33) % sides
+        }
+    }
+
+    /// What the reader must see: everything in order, less what was dropped, of which the newest
+    /// of each event and everything that may not be dropped is never part.
+    #[test]
+    fn random_backlogs_lose_only_what_they_may() {
+        let room = room();
+        for seed in 0..200 {
+            let mut dice = Dice(seed);
+            let conflates = seed % 2 == 0;
+            let bounds = Bounds {
+                bytes_max: 60,
+                messages_max: 50,
+            };
+            let mut outbox = Outbox::new(0);
+            let (mut pushed, mut refused) = (Vec::new(), Vec::new());
+            let mut seen: Vec<u8> = Vec::new();
+            for number in 0..60_u8 {
+                let low = dice.roll(3) == 0;
+                let event = dice.roll(3);
+                let bytes = Bytes::from(vec![number; 4]);
+                let priority = if low { Priority::Low } else { Priority::Normal };
+                let tag = Tag {
+                    room,
+                    priority,
+                    event: conflates.then_some(event),
+                };
+                let chunk = Chunk {
+                    bytes,
+                    messages: 1,
+                    tag: Some(tag),
+                };
+                if outbox.is_empty() {
+                    let sent = usize::try_from(dice.roll(4)).unwrap();
+                    seen.extend(std::iter::repeat_n(number, sent));
+                    outbox.begin(chunk, sent, 4);
+                } else if !outbox.push(chunk, bounds) {
+                    refused.push(number);
+                }
+                pushed.push((number, low, event));
+                let read = outbox
+                    .front()
+                    .len()
+                    .min(usize::try_from(dice.roll(4)).unwrap());
+                seen.extend_from_slice(&outbox.front()[..read]);
+                if read > 0 {
+                    outbox.advance(read, 0);
+                }
+            }
+            let dropped: u64 = outbox.take_dropped().iter().map(|(_, count)| count).sum();
+            seen.extend(rest(&mut outbox));
+            assert!(seen.is_sorted(), "seed {seed}: order");
+            let heard = |number: u8| seen.iter().filter(|byte| **byte == number).count();
+            let mut lost = 0;
+            for (at, (number, low, event)) in pushed.iter().enumerate() {
+                match heard(*number) {
+                    4 => continue,
+                    0 => lost += 1,
+                    part => panic!("seed {seed}: {part} bytes of message {number}"),
+                }
+                let newer = pushed[at + 1..].iter().any(|(_, _, other)| other == event);
+                let may = *low || refused.contains(number) || conflates && newer;
+                assert!(may, "seed {seed}: message {number} must not be lost");
+            }
+            assert_eq!(
+                lost,
+                dropped + refused.len() as u64,
+                "seed {seed}: every drop is counted"
+            );
+        }
+    }
 }

@@ -182,6 +182,67 @@ fn a_stop_says_going_away() {
 }
 
 #[test]
+fn a_drain_spreads_the_goodbyes_and_refuses_newcomers() {
+    const WINDOW: Duration = Duration::from_millis(900);
+    let mut server = TestServer::start(|config| {
+        config.drain = WINDOW;
+        config.shards = std::num::NonZero::new(1);
+    });
+    let mut members = members(&server, "/", 10);
+    let began = Instant::now();
+    server.begin_stop();
+    let times: Vec<Duration> = members
+        .iter_mut()
+        .map(|member| {
+            assert_eq!(member.receive_close().0, 1001);
+            began.elapsed()
+        })
+        .collect();
+    assert!(times[9] - times[0] > WINDOW / 2, "{times:?}");
+    assert!(times[9] < 2 * WINDOW, "{times:?}");
+    server.stop();
+    assert!(std::net::TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn a_client_that_reads_nothing_does_not_hold_the_exit() {
+    let mut server = TestServer::start(|config| {
+        config.close_timeout = Duration::from_millis(300);
+        config.shards = std::num::NonZero::new(1);
+    });
+    let mut stalled = server.websocket_with_small_buffer("/ws/tea");
+    stalled.settle();
+    let mut publisher = server.websocket("/ws/tea");
+    publisher.send(0x82, &[7; 500_000]);
+    publisher.settle();
+    let began = Instant::now();
+    server.stop();
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn a_member_over_its_rate_is_closed() {
+    let server = TestServer::start(|config| config.messages_per_second = 5);
+    for path in ["/ws/tea", "/signal/tea", "/echo"] {
+        let mut client = server.websocket(path);
+        for _ in 0..30 {
+            client.send_text(r#"{"type":"ping"}"#);
+        }
+        let close = loop {
+            let frame = client.receive().unwrap();
+            if frame.first == 0x88 {
+                break frame.close();
+            }
+        };
+        assert_eq!(close, (1008, "rate limit".to_owned()), "{path}");
+    }
+}
+
+#[test]
 fn a_member_that_is_gone_is_forgotten() {
     let server = TestServer::start(|_| {});
     let mut left = server.websocket("/ws/tea");
