@@ -7,7 +7,7 @@ use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
     meter::Meter,
     opaque::{Target, draft, publish},
-    socket::{close, meter, ping, receive},
+    socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
 };
 
 /// What a client may send before its upgrade is answered, in bytes.
@@ -81,11 +81,15 @@ impl Session for Raw {
             return if full { Then::End } else { Then::Continue };
         }
         let target = self.target;
+        let meter = &mut self.meter;
         receive(
-            (&mut self.connection, &mut self.meter),
+            &mut self.connection,
             bytes,
             turn,
             |connection, kind, payload, turn| {
+                if is_over_rate(meter, payload.len(), turn) {
+                    return close_over_rate(connection, turn);
+                }
                 if target == Target::Sender {
                     let message = websocket::Message {
                         kind,

@@ -10,7 +10,7 @@ const PONGS_AT_ONCE: u32 = 16;
 
 /// Takes in bytes and hands each message to `each`, until it wants something else than to go on.
 pub(super) fn receive(
-    (connection, meter): (&mut Connection, &mut Option<Box<Meter>>),
+    connection: &mut Connection,
     bytes: &mut [u8],
     turn: &mut Turn<'_>,
     mut each: impl FnMut(&mut Connection, Kind, &[u8], &mut Turn<'_>) -> Then,
@@ -23,15 +23,6 @@ pub(super) fn receive(
         match connection.receive(&mut input, &options, &mut scratch) {
             Ok(None) => break Then::Continue,
             Ok(Some(Event::Message { kind, payload, .. })) => {
-                if is_over_rate(meter, payload.len(), turn) {
-                    connection.close(
-                        Some(CloseCode::POLICY_VIOLATION),
-                        "rate limit",
-                        None,
-                        turn.reply,
-                    );
-                    break Then::Linger;
-                }
                 let then = each(connection, kind, payload, turn);
                 if then != Then::Continue {
                     break then;
@@ -70,12 +61,24 @@ pub(super) fn meter(turn: &Turn<'_>) -> Option<Box<Meter>> {
     )
 }
 
-fn is_over_rate(meter: &mut Option<Box<Meter>>, len: usize, turn: &Turn<'_>) -> bool {
+/// Whether a message of `len` bytes is over what its sender may send.
+pub(super) fn is_over_rate(meter: &mut Option<Box<Meter>>, len: usize, turn: &Turn<'_>) -> bool {
     let settings = &turn.tools.settings;
     let max = settings.options.limits.message_bytes_max;
     meter
         .as_mut()
         .is_some_and(|meter| !meter.take(len, turn.now, settings.rates, max))
+}
+
+/// Closes a connection that is over its rate.
+pub(super) fn close_over_rate(connection: &mut Connection, turn: &mut Turn<'_>) -> Then {
+    connection.close(
+        Some(CloseCode::POLICY_VIOLATION),
+        "rate limit",
+        None,
+        turn.reply,
+    );
+    Then::Linger
 }
 
 /// Sends a ping.

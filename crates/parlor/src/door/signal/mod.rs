@@ -12,7 +12,7 @@ use self::dialogue::{Dialogue, acknowledge, code, say_listed};
 use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
     meter::Meter,
-    socket::{close, meter, ping, receive},
+    socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
     tools::envelope,
 };
 
@@ -63,11 +63,25 @@ impl Desk<'_, '_> {
 
 impl Session for Signal {
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
-        let machine = (&mut self.connection, &mut self.meter);
-        receive(machine, bytes, turn, |connection, kind, payload, turn| {
-            self.dialogue
-                .take(kind, payload, &mut Desk { connection, turn })
-        })
+        let Self {
+            connection,
+            meter,
+            dialogue,
+        } = self;
+        receive(
+            connection,
+            bytes,
+            turn,
+            |connection, kind, payload, turn| {
+                if is_over_rate(meter, payload.len(), turn) {
+                    let text = "over the rate limit";
+                    Desk { connection, turn }
+                        .say(|out| encode::error(out, None, "rate-limit", text));
+                    return close_over_rate(connection, turn);
+                }
+                dialogue.take(kind, payload, &mut Desk { connection, turn })
+            },
+        )
     }
 
     fn hear(&mut self, news: &News<'_>, turn: &mut Turn<'_>) -> Then {
