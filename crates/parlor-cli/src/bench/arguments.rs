@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use parlor::config::{ByteSize, TimeText, ValueError};
 use parlor::proto::websocket::Kind;
 
@@ -13,6 +13,8 @@ use super::pace::Pace;
 pub(super) enum Scenario {
     /// Members of one room: each message must reach all the others.
     Fanout(Fanout),
+    /// Event streams of one room: what is published must reach all of them.
+    Sse(Sse),
     /// Connections whose messages come back, as at `/echo`.
     Echo(Echo),
     /// Connections that are opened and held: what they cost.
@@ -21,9 +23,30 @@ pub(super) enum Scenario {
     Churn(Churn),
 }
 
+/// What is spoken over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dialect {
+    /// Opaque frames over WebSocket.
+    Raw,
+    /// JSON over WebSocket.
+    #[value(name = "parlor.v1")]
+    ParlorV1,
+    /// An event stream, which only hears.
+    Sse,
+}
+
+/// How something is said in a room of event streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Uplink {
+    /// By POST requests, pipelined on one connection for each publisher.
+    Post,
+    /// As a member that speaks opaque frames.
+    Websocket,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// The server, as ws://HOST:PORT/PATH. It must be this machine.
+    /// The server's door, as ws://HOST:PORT/PATH (or http://). It must be on this machine.
     pub(super) url: String,
     /// How long to measure, 100ms to 1h.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
@@ -89,6 +112,38 @@ pub(super) struct Fanout {
     #[arg(long, value_name = "COUNT", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=60_000))]
     pub(super) publishers: u16,
+    /// What the members speak: raw or parlor.v1.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "raw",
+        hide_possible_values = true
+    )]
+    pub(super) dialect: Dialect,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sse {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) traffic: Traffic,
+    /// How many event streams there are.
+    #[arg(long, value_name = "COUNT", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) subscribers: u32,
+    /// How many publishers there are beside them, which send in turn.
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=60_000))]
+    pub(super) publishers: u16,
+    /// How they publish: post or websocket, at the doors of the same room.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "post",
+        hide_possible_values = true
+    )]
+    pub(super) publish: Uplink,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +166,14 @@ pub(super) struct Idle {
     #[arg(long, value_name = "COUNT", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) connections: u32,
+    /// What they speak: raw, parlor.v1 (each a member of the path's room) or sse.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "raw",
+        hide_possible_values = true
+    )]
+    pub(super) dialect: Dialect,
 }
 
 #[derive(Debug, Args)]
@@ -130,9 +193,31 @@ impl Scenario {
     pub(super) const fn common(&self) -> &Common {
         match self {
             Self::Fanout(arguments) => &arguments.common,
+            Self::Sse(arguments) => &arguments.common,
             Self::Echo(arguments) => &arguments.common,
             Self::Idle(arguments) => &arguments.common,
             Self::Churn(arguments) => &arguments.common,
+        }
+    }
+}
+
+impl Dialect {
+    /// As it is written.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::ParlorV1 => "parlor.v1",
+            Self::Sse => "sse",
+        }
+    }
+}
+
+impl Uplink {
+    /// As it is written.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Websocket => "websocket",
         }
     }
 }

@@ -3,8 +3,9 @@
 use anyhow::bail;
 use parlor::proto::websocket::Kind;
 
-use super::arguments::Churn;
+use super::arguments::{Churn, Dialect};
 use super::client::Speaker;
+use super::crowd::Crowd;
 use super::fleet::{Ending, Fleet, Listener, Manner, Reads};
 use super::histogram::Histogram;
 use super::opened::check_descriptors;
@@ -23,12 +24,7 @@ pub(super) fn run(arguments: &Churn) -> anyhow::Result<Report> {
     let places = usize::try_from(*connections)?;
     check_descriptors(places)?;
     let target = Target::find(common)?;
-    let manner = Manner {
-        deflate: common.deflate,
-        kind: Kind::Text,
-        sources: common.sources,
-        reads: Reads::Apart,
-    };
+    let manner = Manner::new(common, Kind::Text, Reads::Apart, Crowd::of(Dialect::Raw));
     let mut fleet = Fleet::new(target, manner)?;
     let mut door = Door {
         free: (0..places).collect(),

@@ -8,6 +8,9 @@ use parlor::proto::websocket::deflate::{Compressors, Policy};
 use parlor::proto::websocket::handshake::ClientHandshake;
 use parlor::proto::websocket::{CloseCode, Connection, Kind, Message};
 
+use super::arguments::Dialect;
+use super::poster::{self, Poster};
+use super::stream::Stream;
 use super::time::Nanos;
 
 /// A connection from its socket on.
@@ -30,6 +33,12 @@ pub(super) enum Phase {
     Opening(Box<(ClientHandshake, Vec<u8>)>),
     /// Messages may travel.
     Open(Connection),
+    /// An event stream was asked for; so much of its head has come.
+    Heading(Vec<u8>),
+    /// An event stream is open.
+    Listening(Box<Stream>),
+    /// Messages may be posted.
+    Posting(Box<Poster>),
 }
 
 /// What all connections of a test need for sending.
@@ -38,12 +47,24 @@ pub(super) struct Voice {
     pub(super) random: Random,
     compressors: Compressors,
     kind: Kind,
+    /// Path and host of those who post.
+    post: (String, String),
+    envelope: Vec<u8>,
+}
+
+/// What one connection sends on.
+#[derive(Debug)]
+pub(super) enum Line<'a> {
+    WebSocket(&'a mut Connection, Dialect),
+    Post,
+    /// It only hears.
+    Mute,
 }
 
 /// Sends on one connection.
 #[derive(Debug)]
 pub(super) struct Speaker<'a> {
-    pub(super) machine: &'a mut Connection,
+    pub(super) line: Line<'a>,
     pub(super) voice: &'a mut Voice,
     pub(super) out: &'a mut Vec<u8>,
 }
@@ -81,34 +102,66 @@ impl Client {
 }
 
 impl Voice {
-    pub(super) fn new(policy: Policy, kind: Kind) -> Self {
+    pub(super) fn new(policy: Policy, kind: Kind, post: (String, String)) -> Self {
         Self {
             random: Random::new(),
             compressors: Compressors::new(policy),
             kind,
+            post,
+            envelope: Vec::new(),
         }
     }
 }
 
-impl Speaker<'_> {
-    /// Appends a message. On a connection that is closing it is dropped, which the books show.
-    pub(super) fn say(&mut self, payload: &[u8]) {
-        let mask = Some(self.voice.random.mask());
+impl Voice {
+    fn send(&mut self, machine: &mut Connection, payload: &[u8], out: &mut Vec<u8>) {
+        let mask = Some(self.random.mask());
         let message = Message {
-            kind: self.voice.kind,
+            kind: self.kind,
             payload,
             compress: true,
         };
-        let _closing = self
-            .machine
-            .send(message, mask, &mut self.voice.compressors, self.out);
+        let _closing = machine.send(message, mask, &mut self.compressors, out);
+    }
+}
+
+impl Speaker<'_> {
+    /// Appends a message, printable ASCII without quotes and backslashes. On a connection that is
+    /// closing it is dropped, which the books show.
+    pub(super) fn say(&mut self, payload: &[u8]) {
+        match &mut self.line {
+            Line::WebSocket(machine, Dialect::ParlorV1) => {
+                let envelope = &mut self.voice.envelope;
+                envelope.clear();
+                envelope.extend_from_slice(br#"{"type":"message","data":""#);
+                envelope.extend_from_slice(payload);
+                envelope.extend_from_slice(br#""}"#);
+                let envelope = std::mem::take(envelope);
+                self.voice.send(machine, &envelope, self.out);
+                self.voice.envelope = envelope;
+            }
+            Line::WebSocket(machine, _) => self.voice.send(machine, payload, self.out),
+            Line::Post => {
+                let (path, host) = &self.voice.post;
+                poster::request(path, host, payload, self.out);
+            }
+            Line::Mute => {}
+        }
+    }
+
+    /// Appends what makes the connection a member, where its opening does not.
+    pub(super) fn join(&mut self) {
+        if let Line::WebSocket(machine, Dialect::ParlorV1) = &mut self.line {
+            self.voice.send(machine, br#"{"type":"join"}"#, self.out);
+        }
     }
 
     /// Appends a Close frame.
     pub(super) fn close(&mut self) {
-        let mask = Some(self.voice.random.mask());
-        self.machine
-            .close(Some(CloseCode::NORMAL), "", mask, self.out);
+        if let Line::WebSocket(machine, _) = &mut self.line {
+            let mask = Some(self.voice.random.mask());
+            machine.close(Some(CloseCode::NORMAL), "", mask, self.out);
+        }
     }
 }
 

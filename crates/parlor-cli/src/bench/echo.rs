@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use anyhow::bail;
 
-use super::arguments::Echo;
+use super::arguments::{Dialect, Echo};
 use super::client::Speaker;
-use super::fleet::{Ending, Listener, Reads};
+use super::crowd::Crowd;
+use super::fleet::{Ending, Listener, Manner, Reads};
 use super::histogram::Histogram;
 use super::ledger::{Heard, Ledger, Own};
 use super::opened::Opened;
@@ -24,7 +25,9 @@ pub(super) fn run(arguments: &Echo) -> anyhow::Result<Report> {
         connections,
     } = arguments;
     let connections = usize::from(*connections);
-    let mut opened = Opened::new(common, traffic.kind(), Reads::Apart, connections)?;
+    let crowd = Crowd::of(Dialect::Raw);
+    let manner = Manner::new(common, traffic.kind(), Reads::Apart, crowd);
+    let mut opened = Opened::new(common, manner, connections)?;
     let growth = opened.growth(common.pid)?;
     let mut echo = Exchange::new(arguments, opened.fleet.draw_test(), opened.fleet.clock);
     let (first, last) = measure(&mut opened, &mut echo, arguments)?;

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use anyhow::bail;
 
-use super::arguments::Fanout;
+use super::arguments::{Common, Dialect, Fanout, Traffic};
 use super::client::Speaker;
-use super::fleet::{Ending, Fleet, Listener, Reads};
+use super::crowd::{self, Crowd};
+use super::fleet::{Ending, Fleet, Listener, Manner, Reads};
 use super::histogram::Histogram;
 use super::ledger::{Heard, Ledger, Own};
 use super::opened::Opened;
@@ -24,43 +25,124 @@ pub(super) fn run(arguments: &Fanout) -> anyhow::Result<Report> {
         traffic,
         members,
         publishers,
+        dialect,
     } = arguments;
-    let (members, publishers) = (usize::try_from(*members)?, usize::from(*publishers));
-    if publishers > members {
+    if *dialect == Dialect::Sse {
+        bail!("event streams are loaded by `parlor bench sse`");
+    }
+    crowd::check(*dialect, traffic.kind(), common)?;
+    let plan = Plan {
+        common,
+        traffic,
+        members: usize::try_from(*members)?,
+        publishers: usize::from(*publishers),
+        own: Own::Never,
+        crowd: Crowd::of(*dialect),
+    };
+    if plan.publishers > plan.members {
         bail!("{publishers} publishers do not fit into {members} members");
     }
+    let mut report = Report::new("fanout", &common.url);
+    report.fact("members", *members);
+    report.fact("publishers", *publishers);
+    report.fact("dialect", dialect.name());
+    let senders = self::publishers(*publishers);
+    let members = grouped(u64::from(*members));
+    let spoken = match dialect {
+        Dialect::Raw | Dialect::Sse => String::new(),
+        Dialect::ParlorV1 => format!(", {}", dialect.name()),
+    };
+    report.row("room", format!("{members} members, {senders}{spoken}"));
+    measure(&plan, report)
+}
+
+/// So many publishers, in words.
+pub(super) fn publishers(count: u16) -> String {
+    let publishers = if count == 1 {
+        "publisher"
+    } else {
+        "publishers"
+    };
+    format!("{count} {publishers}")
+}
+
+/// A room under load, whatever its members speak.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) common: &'a Common,
+    pub(super) traffic: &'a Traffic,
+    /// How many hear.
+    pub(super) members: usize,
+    /// How many of them, or beside them, speak.
+    pub(super) publishers: usize,
+    pub(super) own: Own,
+    pub(super) crowd: Crowd,
+}
+
+impl Plan<'_> {
+    /// The place of the first publisher.
+    const fn first_publisher(&self) -> usize {
+        match self.own {
+            Own::Apart => self.members,
+            Own::Never | Own::Only => 0,
+        }
+    }
+
+    /// How many connections there are.
+    const fn connections(&self) -> usize {
+        match self.own {
+            Own::Apart => self.members + self.publishers,
+            Own::Never | Own::Only => self.members,
+        }
+    }
+
+    /// How many members hear each message.
+    const fn audience(&self) -> usize {
+        match self.own {
+            Own::Apart => self.members,
+            Own::Never | Own::Only => self.members - 1,
+        }
+    }
+}
+
+/// Opens the connections, loads the room, and completes the report.
+pub(super) fn measure(plan: &Plan<'_>, mut report: Report) -> anyhow::Result<Report> {
+    let &Plan {
+        common,
+        traffic,
+        members,
+        publishers,
+        own,
+        crowd,
+    } = plan;
     if members.saturating_mul(publishers) > PAIRS_MAX {
         bail!("members times publishers may be at most {PAIRS_MAX}");
     }
-    let mut opened = Opened::new(common, traffic.kind(), Reads::Alike, members)?;
+    let manner = Manner::new(common, traffic.kind(), Reads::Alike, crowd);
+    let mut opened = Opened::new(common, manner, plan.connections())?;
     let test = opened.fleet.draw_test();
-    let mut room = Room::new(test, members, publishers);
-    probe(
-        &mut opened.fleet,
-        &mut room,
-        &mut Payloads::new(traffic.size),
-    )?;
+    let mut room = Room::new(test, Ledger::new(test, members, publishers, own), members);
+    probe(&mut opened.fleet, &mut room, plan)?;
     let growth = opened.growth(common.pid)?;
 
     let mut drive = Drive {
         fleet: &mut opened.fleet,
         progress: &mut opened.progress,
         payloads: Payloads::new(traffic.size),
-        audience: u64::try_from(members - 1)?,
+        audience: u64::try_from(plan.audience())?,
         sent: vec![0; publishers],
         total: 0,
         forgiven: 0,
         touched: vec![false; publishers],
         test,
-        arguments,
+        plan,
     };
     let (first, last) = drive.measure(&mut room)?;
     drive.drain(&mut room)?;
     let sent = std::mem::take(&mut drive.sent);
     opened.progress.clear();
 
-    let mut report = Report::new("fanout", &common.url);
-    describe(&mut report, arguments);
+    describe(&mut report, common, traffic);
     report.between(DELIVERIES, first, last);
     report.fact(
         "sent",
@@ -76,32 +158,21 @@ pub(super) fn run(arguments: &Fanout) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn describe(report: &mut Report, arguments: &Fanout) {
-    let Fanout {
-        common,
-        traffic,
-        members,
-        publishers,
-    } = arguments;
+fn describe(report: &mut Report, common: &Common, traffic: &Traffic) {
     let pace = traffic.pace().describe(report);
-    report.fact("members", *members);
-    report.fact("publishers", *publishers);
     report.fact("size", u64::try_from(traffic.size).unwrap_or_default());
     report.fact("deflate", common.deflate);
     let deflate = if common.deflate { ", deflate" } else { "" };
-    let members = grouped(u64::from(*members));
     let size = traffic.size;
-    let senders = if *publishers == 1 {
-        "publisher"
-    } else {
-        "publishers"
-    };
-    report.row("room", format!("{members} members, {publishers} {senders}"));
     report.row("load", format!("{size} B{deflate}, {pace}"));
 }
 
 /// Waits until every member hears the others: a member may be let in after its handshake.
-fn probe(fleet: &mut Fleet, room: &mut Room, payloads: &mut Payloads) -> anyhow::Result<()> {
+fn probe(fleet: &mut Fleet, room: &mut Room, plan: &Plan<'_>) -> anyhow::Result<()> {
+    let mut payloads = Payloads::new(plan.traffic.size);
+    let first = plan.first_publisher();
+    // Of members that do not hear themselves the second one's probe is for the first.
+    let speakers = if plan.own == Own::Apart { 1 } else { 2 };
     let begin = fleet.clock.now();
     let mut number = 0;
     while room.deaf > 0 && room.closed == 0 {
@@ -113,8 +184,7 @@ fn probe(fleet: &mut Fleet, room: &mut Room, payloads: &mut Payloads) -> anyhow:
                 room.deaf
             );
         }
-        // The second one's probe is for the first.
-        for place in 0..2 {
+        for place in first..first + speakers {
             let stamp = Stamp {
                 test: room.test,
                 publisher: PROBE,
@@ -149,10 +219,10 @@ struct Room {
 }
 
 impl Room {
-    fn new(test: u16, members: usize, publishers: usize) -> Self {
+    fn new(test: u16, ledger: Ledger, members: usize) -> Self {
         Self {
             test,
-            ledger: Ledger::new(test, members, publishers, Own::Never),
+            ledger,
             times: Histogram::default(),
             measured: 0..0,
             last_heard: 0,
@@ -172,6 +242,10 @@ impl Room {
 
 impl Listener for Room {
     fn heard(&mut self, member: usize, heard: &Hearing, at: Nanos, _: &mut Speaker<'_>) {
+        if member >= self.hears.len() {
+            // A publisher that is no member, and hears the others all the same.
+            return;
+        }
         self.ledger.foreign += heard.unstamped;
         self.last_heard = at;
         for &stamp in &heard.stamps {
@@ -205,15 +279,15 @@ struct Drive<'a> {
     forgiven: u64,
     touched: Vec<bool>,
     test: u16,
-    arguments: &'a Fanout,
+    plan: &'a Plan<'a>,
 }
 
 impl Drive<'_> {
     /// Sends through warm-up and measured time; gives the marks of the latter.
     fn measure(&mut self, room: &mut Room) -> anyhow::Result<(Mark, Mark)> {
-        let Fanout {
+        let Plan {
             common, traffic, ..
-        } = self.arguments;
+        } = self.plan;
         let begin = self.fleet.clock.now();
         let start = begin + nanos(traffic.warmup);
         let end = start + nanos(common.time);
@@ -247,8 +321,8 @@ impl Drive<'_> {
 
     /// Sends what is due and says when the next message will be.
     fn publish(&mut self, begin: Nanos, now: Nanos, room: &mut Room) -> anyhow::Result<Nanos> {
-        let room_left = u64::from(self.arguments.traffic.max).saturating_sub(self.total);
-        let next = match self.arguments.traffic.pace() {
+        let room_left = u64::from(self.plan.traffic.max).saturating_sub(self.total);
+        let next = match self.plan.traffic.pace() {
             Pace::Window(window) => {
                 let under_way = self.outstanding(room).div_ceil(self.audience);
                 for _ in 0..window.saturating_sub(under_way).min(room_left) {
@@ -265,9 +339,10 @@ impl Drive<'_> {
                 schedule.due(self.total)
             }
         };
-        for place in 0..self.touched.len() {
-            if std::mem::take(&mut self.touched[place]) {
-                self.fleet.flush(place, room);
+        for publisher in 0..self.touched.len() {
+            if std::mem::take(&mut self.touched[publisher]) {
+                self.fleet
+                    .flush(self.plan.first_publisher() + publisher, room);
             }
         }
         Ok(next)
@@ -275,18 +350,17 @@ impl Drive<'_> {
 
     fn say(&mut self, due: Nanos) -> anyhow::Result<()> {
         let publishers = u64::try_from(self.sent.len())?;
-        let place = usize::try_from(self.total % publishers)?;
-        let publisher = u16::try_from(place)?;
-        let number = self.sent[place];
+        let publisher = usize::try_from(self.total % publishers)?;
         let stamp = Stamp {
             test: self.test,
-            publisher,
-            number,
+            publisher: u16::try_from(publisher)?,
+            number: self.sent[publisher],
             due,
         };
+        let place = self.plan.first_publisher() + publisher;
         self.fleet.say(place, self.payloads.message(stamp))?;
-        self.sent[place] += 1;
-        self.touched[place] = true;
+        self.sent[publisher] += 1;
+        self.touched[publisher] = true;
         self.total += 1;
         Ok(())
     }
@@ -300,7 +374,7 @@ impl Drive<'_> {
     /// Stops waiting for what is too late, so that one lost message does not end the test.
     fn forgive(&mut self, room: &mut Room) {
         let now = self.fleet.clock.now();
-        let silent = now - room.last_heard > nanos(self.arguments.traffic.patience);
+        let silent = now - room.last_heard > nanos(self.plan.traffic.patience);
         if silent {
             self.forgiven += self.outstanding(room);
             room.last_heard = now;
@@ -309,7 +383,7 @@ impl Drive<'_> {
 
     /// Waits for what is under way, then a little longer for what comes twice.
     fn drain(&mut self, room: &mut Room) -> anyhow::Result<()> {
-        let patience = nanos(self.arguments.traffic.patience);
+        let patience = nanos(self.plan.traffic.patience);
         self.forgiven = 0;
         room.last_heard = self.fleet.clock.now();
         while self.outstanding(room) > 0 && room.closed == 0 {

@@ -8,21 +8,24 @@ use anyhow::{Context as _, bail};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use parlor::proto::signal::SUBPROTOCOL;
 use parlor::proto::websocket::deflate::{Mode, Policy};
 use parlor::proto::websocket::handshake::ClientRequest;
-use parlor::proto::websocket::{
-    Connection, Error, Event as Frame, Input, Kind, Limits, Options, Role, Scratch, State,
-};
+use parlor::proto::websocket::{Connection, Kind, Role, State};
 
-use super::client::{Client, Phase, Speaker, Voice};
-use super::replay::{Hearing, Replay, UNKNOWN};
-use super::stamp::Stamp;
+use super::arguments::{Common, Dialect, Uplink};
+use super::client::{Client, Line, Phase, Speaker, Voice};
+use super::crowd::{Crowd, Doors, Part};
+use super::ear::{Ear, Failed, Read};
+use super::replay::Hearing;
+use super::stream::Stream;
 use super::target::Target;
 use super::time::{Alarm, Clock, Nanos};
+use crate::http::read_head;
 
 /// What happens to connections, told to the test.
 pub(super) trait Listener {
-    /// The handshake is done; it took so long.
+    /// The connection is open; it took so long.
     fn opened(&mut self, _client: usize, _took: Nanos, _speaker: &mut Speaker<'_>) {}
     /// Messages came, all of them by this moment.
     fn heard(&mut self, _client: usize, _heard: &Hearing, _at: Nanos, _: &mut Speaker<'_>) {}
@@ -48,6 +51,19 @@ pub(super) struct Manner {
     /// Connect from 127.0.0.1 to 127.0.0.`sources`.
     pub(super) sources: u8,
     pub(super) reads: Reads,
+    pub(super) crowd: Crowd,
+}
+
+impl Manner {
+    pub(super) const fn new(common: &Common, kind: Kind, reads: Reads, crowd: Crowd) -> Self {
+        Self {
+            deflate: common.deflate,
+            kind,
+            sources: common.sources,
+            reads,
+            crowd,
+        }
+    }
 }
 
 /// What connections will read.
@@ -65,8 +81,8 @@ pub(super) struct Fleet {
     pub(super) clock: Clock,
     target: Target,
     manner: Manner,
+    doors: Doors,
     policy: Policy,
-    options: Options,
     poll: Poll,
     events: Events,
     alarm: Alarm,
@@ -78,26 +94,14 @@ pub(super) struct Fleet {
     begun: u64,
 }
 
-/// What listening needs, for one connection at a time.
-#[derive(Debug)]
-struct Ear {
-    scratch: Scratch,
-    replay: Option<Replay>,
-    hearing: Hearing,
-}
-
-/// What a read was, beside its messages.
-enum Read {
-    Messages,
-    /// Control frames too: something may be owed.
-    Control {
-        told: Option<String>,
-    },
-}
-
 impl Fleet {
     /// No connections yet.
-    pub(super) fn new(target: Target, manner: Manner) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Where the doors that are needed are not known, or the system gives no poll set.
+    pub(super) fn new(target: Target, manner: Manner) -> anyhow::Result<Self> {
+        let doors = manner.crowd.doors(&target.path)?;
         let mode = if manner.deflate {
             Mode::Takeover
         } else {
@@ -107,34 +111,22 @@ impl Fleet {
             threshold: 0,
             ..Policy::new(mode)
         };
-        let limits = Limits {
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            ..Limits::default()
-        };
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let replay = (manner.reads == Reads::Alike).then(Replay::default);
+        let post = (doors.publisher.clone(), target.host.clone());
         Ok(Self {
             clock: Clock::start(),
             target,
             manner,
+            doors,
             policy,
-            options: Options {
-                limits,
-                validate_utf8: false,
-                ..Options::default()
-            },
             poll,
             events: Events::with_capacity(EVENTS),
             alarm,
             alarm_at: 0,
             clients: Vec::new(),
-            ear: Ear {
-                scratch: Scratch::new(),
-                replay,
-                hearing: Hearing::default(),
-            },
-            voice: Voice::new(policy, manner.kind),
+            ear: Ear::new(manner.reads == Reads::Alike),
+            voice: Voice::new(policy, manner.kind, post),
             buffer: vec![0; READ_BYTES],
             begun: 0,
         })
@@ -193,19 +185,19 @@ impl Fleet {
     ///
     /// Where the server has left too much unread.
     pub(super) fn say(&mut self, place: usize, payload: &[u8]) -> anyhow::Result<()> {
-        let Some(Client {
-            phase: Phase::Open(machine),
-            out,
-            ..
-        }) = &mut self.clients[place]
-        else {
+        let Some(Client { phase, out, .. }) = &mut self.clients[place] else {
             return Ok(());
+        };
+        let line = match phase {
+            Phase::Open(machine) => Line::WebSocket(machine, self.manner.crowd.spoken(place)),
+            Phase::Posting(_) => Line::Post,
+            _ => return Ok(()),
         };
         if out.len() > OUT_BYTES_MAX {
             bail!("the server does not read what is sent: {OUT_BYTES_MAX} bytes wait");
         }
         Speaker {
-            machine,
+            line,
             voice: &mut self.voice,
             out,
         }
@@ -264,7 +256,7 @@ impl Fleet {
             if !event.is_writable() && !event.is_error() {
                 return;
             }
-            done = self.request(place);
+            done = self.request(place, listener);
         } else if event.is_writable() {
             done = client.flush().map_err(|error| error.to_string());
         }
@@ -276,18 +268,43 @@ impl Fleet {
         }
     }
 
-    /// The socket is connected, or not: sends the request.
-    fn request(&mut self, place: usize) -> Result<(), String> {
+    /// The socket is connected, or not: asks for the door.
+    fn request(&mut self, place: usize, listener: &mut impl Listener) -> Result<(), String> {
         let Some(client) = &mut self.clients[place] else {
             return Ok(());
         };
         if let Some(error) = client.stream.take_error().unwrap_or_else(Some) {
             return Err(error.to_string());
         }
+        let (path, protocols) = match self.manner.crowd.part(place) {
+            Part::Member(Dialect::Sse) => {
+                let Doors { member, .. } = &self.doors;
+                let host = &self.target.host;
+                let head = format!(
+                    "GET {member} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n"
+                );
+                client.out.extend_from_slice(head.as_bytes());
+                client.phase = Phase::Heading(Vec::new());
+                return client.flush().map_err(|error| error.to_string());
+            }
+            Part::Publisher(Uplink::Post) => {
+                client.phase = Phase::Posting(Box::default());
+                let mut speaker = Speaker {
+                    line: Line::Post,
+                    voice: &mut self.voice,
+                    out: &mut client.out,
+                };
+                listener.opened(place, self.clock.now() - client.begun, &mut speaker);
+                return Ok(());
+            }
+            Part::Member(Dialect::ParlorV1) => (&self.doors.member, &[SUBPROTOCOL][..]),
+            Part::Member(Dialect::Raw) => (&self.doors.member, &[][..]),
+            Part::Publisher(Uplink::Websocket) => (&self.doors.publisher, &[][..]),
+        };
         let request = ClientRequest {
             host: &self.target.host,
-            target: &self.target.path,
-            protocols: &[],
+            target: path,
+            protocols,
             deflate: self.policy,
             headers: &[],
         };
@@ -319,10 +336,18 @@ impl Fleet {
                 Err(error) => return Err(error.to_string()),
             };
             let at = self.clock.now();
-            if matches!(client.phase, Phase::Open(_)) {
-                self.receive(place, count, at, listener)?;
-            } else if let Some(rest) = self.open(place, count, at, listener)? {
-                self.receive(place, rest, at, listener)?;
+            match &client.phase {
+                Phase::Opening(_) => {
+                    if let Some(rest) = self.open(place, count, at, listener)? {
+                        self.receive(place, rest, at, listener)?;
+                    }
+                }
+                Phase::Heading(_) => {
+                    if let Some(rest) = self.begin_stream(place, count, at, listener)? {
+                        self.receive(place, rest, at, listener)?;
+                    }
+                }
+                _ => self.receive(place, count, at, listener)?,
             }
             // The poll set tells of each new byte: a short read has emptied the socket.
             if count < self.buffer.len() && !closed {
@@ -352,18 +377,54 @@ impl Fleet {
             Ok(None) => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
+        let dialect = self.manner.crowd.spoken(place);
+        if dialect == Dialect::ParlorV1 && accepted.protocol.is_none() {
+            return Err(format!("the server does not speak {SUBPROTOCOL}"));
+        }
         let rest = head.get(accepted.head_len..).unwrap_or_default();
         let len = rest.len().min(self.buffer.len());
         self.buffer[..len].copy_from_slice(&rest[..len]);
         let mut machine = Connection::new(Role::Client, accepted.deflate);
         let mut speaker = Speaker {
-            machine: &mut machine,
+            line: Line::WebSocket(&mut machine, dialect),
+            voice: &mut self.voice,
+            out: &mut client.out,
+        };
+        speaker.join();
+        listener.opened(place, at - client.begun, &mut speaker);
+        client.phase = Phase::Open(machine);
+        client.flush().map_err(|error| error.to_string())?;
+        Ok((len > 0).then_some(len))
+    }
+
+    /// Reads the head of an event stream, as [`Fleet::open`] does that of an upgrade.
+    fn begin_stream(
+        &mut self,
+        place: usize,
+        count: usize,
+        at: Nanos,
+        listener: &mut impl Listener,
+    ) -> Result<Option<usize>, String> {
+        let Some(client) = &mut self.clients[place] else {
+            return Ok(None);
+        };
+        let Phase::Heading(head) = &mut client.phase else {
+            return Ok(None);
+        };
+        head.extend_from_slice(&self.buffer[..count]);
+        let Some(parsed) = read_head(head).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let rest = head.get(parsed.len..).unwrap_or_default();
+        let len = rest.len().min(self.buffer.len());
+        self.buffer[..len].copy_from_slice(&rest[..len]);
+        client.phase = Phase::Listening(Box::new(Stream::new(&parsed)?));
+        let mut speaker = Speaker {
+            line: Line::Mute,
             voice: &mut self.voice,
             out: &mut client.out,
         };
         listener.opened(place, at - client.begun, &mut speaker);
-        client.phase = Phase::Open(machine);
-        client.flush().map_err(|error| error.to_string())?;
         Ok((len > 0).then_some(len))
     }
 
@@ -378,25 +439,28 @@ impl Fleet {
         let Some(client) = &mut self.clients[place] else {
             return Ok(());
         };
-        let Client {
-            phase: Phase::Open(machine),
-            out,
-            ..
-        } = client
-        else {
-            return Ok(());
-        };
         let bytes = &mut self.buffer[..count];
+        let Client { phase, out, .. } = client;
+        let machine = match phase {
+            Phase::Open(machine) => machine,
+            Phase::Posting(poster) => return poster.receive(bytes),
+            Phase::Listening(stream) => {
+                return self.ear.listen_to_stream(stream, bytes, |hearing| {
+                    let line = Line::Mute;
+                    let voice = &mut self.voice;
+                    listener.heard(place, hearing, at, &mut Speaker { line, voice, out });
+                });
+            }
+            Phase::Connecting | Phase::Opening(_) | Phase::Heading(_) => return Ok(()),
+        };
         let was_open = machine.state() == State::Open;
+        let dialect = self.manner.crowd.spoken(place);
         let read = self
             .ear
-            .listen(machine, bytes, &self.options, |machine, hearing| {
-                let mut speaker = Speaker {
-                    machine,
-                    voice: &mut self.voice,
-                    out,
-                };
-                listener.heard(place, hearing, at, &mut speaker);
+            .listen(machine, dialect, bytes, |machine, hearing| {
+                let line = Line::WebSocket(machine, dialect);
+                let voice = &mut self.voice;
+                listener.heard(place, hearing, at, &mut Speaker { line, voice, out });
             });
         match read {
             Ok(Read::Messages) => {}
@@ -411,7 +475,8 @@ impl Fleet {
                     }
                 }
             }
-            Err(error) => {
+            Err(Failed::Refused(why)) => return Err(format!("the server answered: {why}")),
+            Err(Failed::Violation(error)) => {
                 machine.fail(&error, Some(self.voice.random.mask()), out);
                 let _lost = client.flush();
                 return Err(format!("the server broke the protocol: {error}"));
@@ -440,70 +505,9 @@ impl Fleet {
     }
 }
 
-impl Ear {
-    /// Reads messages out of bytes, or remembers what they meant, and passes them on.
-    fn listen(
-        &mut self,
-        machine: &mut Connection,
-        bytes: &mut [u8],
-        options: &Options,
-        mut pass: impl FnMut(&mut Connection, &Hearing),
-    ) -> Result<Read, Error> {
-        let agreement = agreement(machine);
-        let between = self.replay.is_some() && agreement != UNKNOWN && !machine.is_mid_message();
-        if let Some(replay) = self.replay.as_mut().filter(|_| between) {
-            if let Some(hearing) = replay.find(bytes, agreement) {
-                pass(machine, hearing);
-                return Ok(Read::Messages);
-            }
-            replay.prepare(bytes);
-        }
-        self.hearing.stamps.clear();
-        self.hearing.unstamped = 0;
-        let mut read = Read::Messages;
-        let mut input = Input::new(bytes);
-        while let Some(event) = machine.receive(&mut input, options, &mut self.scratch)? {
-            match event {
-                Frame::Message { payload, .. } => match Stamp::decode(payload) {
-                    Some(stamp) => self.hearing.stamps.push(stamp),
-                    None => self.hearing.unstamped += 1,
-                },
-                Frame::Close { code, reason } => {
-                    let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-                    let told = Some(format!("{code} {reason}").trim_end().to_owned());
-                    read = Read::Control { told };
-                }
-                _ => read = Read::Control { told: None },
-            }
-        }
-        let plain = matches!(read, Read::Messages) && between && !machine.is_mid_message();
-        if let Some(replay) = self.replay.as_mut().filter(|_| plain) {
-            replay.keep(&self.hearing, agreement);
-        }
-        if !self.hearing.stamps.is_empty() || self.hearing.unstamped > 0 {
-            pass(machine, &self.hearing);
-        }
-        Ok(read)
-    }
-}
-
-/// A number for what was agreed about the server's messages. [`UNKNOWN`] where a message depends on
-/// earlier ones: the same bytes may then mean different things.
-fn agreement(machine: &Connection) -> u64 {
-    match machine.agreement() {
-        _ if machine.state() != State::Open => UNKNOWN,
-        None => 0,
-        Some(agreed) if agreed.server_no_context_takeover() => {
-            u64::from(agreed.server_window_bits().get())
-        }
-        Some(_) => UNKNOWN,
-    }
-}
-
 const ALARM: Token = Token(usize::MAX);
 /// A wait longer than this is left to the poll call.
 const ALARM_FROM: Nanos = 5_000_000;
 const EVENTS: usize = 1024;
 const READ_BYTES: usize = 256 << 10;
-const MESSAGE_BYTES_MAX: usize = 32 << 20;
 const OUT_BYTES_MAX: usize = 64 << 20;

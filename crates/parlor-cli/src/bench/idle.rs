@@ -4,7 +4,8 @@ use parlor::proto::websocket::Kind;
 
 use super::arguments::Idle;
 use super::client::Speaker;
-use super::fleet::{Ending, Listener, Reads};
+use super::crowd::{self, Crowd};
+use super::fleet::{Ending, Listener, Manner, Reads};
 use super::opened::Opened;
 use super::replay::Hearing;
 use super::report::{Mark, Report, grouped};
@@ -15,9 +16,12 @@ pub(super) fn run(arguments: &Idle) -> anyhow::Result<Report> {
     let Idle {
         common,
         connections,
+        dialect,
     } = arguments;
+    crowd::check(*dialect, Kind::Text, common)?;
     let count = usize::try_from(*connections)?;
-    let mut opened = Opened::new(common, Kind::Text, Reads::Alike, count)?;
+    let manner = Manner::new(common, Kind::Text, Reads::Alike, Crowd::of(*dialect));
+    let mut opened = Opened::new(common, manner, count)?;
     let clock = opened.fleet.clock;
     let mut quiet = Quiet::default();
     // What the server does after a handshake is no part of idleness.
@@ -41,10 +45,15 @@ pub(super) fn run(arguments: &Idle) -> anyhow::Result<Report> {
 
     let mut report = Report::new("idle", &common.url);
     report.fact("connections", *connections);
+    report.fact("dialect", dialect.name());
     report.fact("deflate", common.deflate);
     report.row(
         "load",
-        format!("{} connections", grouped(u64::from(*connections))),
+        format!(
+            "{} connections of {}",
+            grouped(u64::from(*connections)),
+            dialect.name()
+        ),
     );
     opened.report(&mut report);
     report.idle(first, last);

@@ -48,13 +48,15 @@ pub(super) enum Own {
     Only,
     /// The first members are the publishers, and nobody hears itself.
     Never,
+    /// The publishers are no members: each member hears all of them.
+    Apart,
 }
 
 impl Ledger {
     pub(super) fn new(test: u16, members: usize, publishers: usize, own: Own) -> Self {
         let pairs = match own {
             Own::Only => members,
-            Own::Never => members * publishers,
+            Own::Never | Own::Apart => members * publishers,
         };
         Self {
             test,
@@ -89,7 +91,7 @@ impl Ledger {
                 self.returned += 1;
                 return Heard::Own;
             }
-            Own::Never => member * self.publishers + publisher,
+            Own::Never | Own::Apart => member * self.publishers + publisher,
         };
         let next = self.next[pair];
         if stamp.number < next {
@@ -136,9 +138,9 @@ impl Ledger {
         };
         let tails: u64 = match self.own {
             Own::Only => (0..self.next.len()).map(|pair| rest(pair, pair)).sum(),
-            Own::Never => (0..self.next.len())
+            Own::Never | Own::Apart => (0..self.next.len())
                 .map(|pair| (pair, pair / self.publishers, pair % self.publishers))
-                .filter(|(_, member, publisher)| member != publisher)
+                .filter(|(_, member, publisher)| self.own == Own::Apart || member != publisher)
                 .map(|(pair, _, publisher)| rest(pair, publisher))
                 .sum(),
         };
@@ -209,6 +211,15 @@ mod tests {
         );
         // Of one message of each: member 1 lacks publisher 0's, member 2 lacks both.
         assert_eq!(ledger.lost(&[1, 1]), 3);
+    }
+
+    #[test]
+    fn publishers_that_are_no_members_are_heard_by_all() {
+        let mut ledger = Ledger::new(7, 2, 2, Own::Apart);
+        assert_eq!(ledger.enter(0, stamp(0, 0)), Heard::New);
+        assert_eq!(ledger.enter(1, stamp(0, 0)), Heard::New);
+        assert_eq!(ledger.enter(1, stamp(1, 1)), Heard::New);
+        assert_eq!(ledger.lost(&[1, 2]), 3);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `parlor bench`: a load tester for WebSocket servers, ours or not.
+//! `parlor bench`: a load tester for WebSocket servers, ours or not, and for our other doors.
 //!
 //! One thread and one poll set, so that it costs less than the server it loads. Each message
 //! carries who sent it, which one it is and when it was due ([`stamp`]); what members hear is
@@ -7,6 +7,8 @@
 mod arguments;
 mod churn;
 mod client;
+mod crowd;
+mod ear;
 mod echo;
 mod fanout;
 mod fleet;
@@ -15,11 +17,14 @@ mod idle;
 mod ledger;
 mod opened;
 mod pace;
+mod poster;
 mod process;
 mod progress;
 mod replay;
 mod report;
+mod sse;
 mod stamp;
+mod stream;
 mod target;
 mod time;
 
@@ -33,7 +38,7 @@ use crate::terminal::FAILED;
 /// The arguments of `parlor bench`.
 pub(crate) fn command() -> Command {
     Scenario::augment_subcommands(Command::new("bench"))
-        .about("Loads a WebSocket server and measures it")
+        .about("Loads a server and measures it")
         .after_help(
             "Ends with code 0, or 1 where messages were lost, repeated or out of order or a \
              connection was closed.",
@@ -48,6 +53,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::from_arg_matches(matches)?;
     let report = match &scenario {
         Scenario::Fanout(arguments) => fanout::run(arguments)?,
+        Scenario::Sse(arguments) => sse::run(arguments)?,
         Scenario::Echo(arguments) => echo::run(arguments)?,
         Scenario::Idle(arguments) => idle::run(arguments)?,
         Scenario::Churn(arguments) => churn::run(arguments)?,

@@ -1,11 +1,10 @@
 //! The beginning of every test but one: all connections open.
 
 use anyhow::{anyhow, bail};
-use parlor::proto::websocket::Kind;
 
 use super::arguments::Common;
 use super::client::Speaker;
-use super::fleet::{Ending, Fleet, Listener, Manner, Reads};
+use super::fleet::{Ending, Fleet, Listener, Manner};
 use super::histogram::Histogram;
 use super::process::Memory;
 use super::progress::Progress;
@@ -29,19 +28,8 @@ impl Opened {
     /// # Errors
     ///
     /// Where the server is not found or not ours, or a connection does not open.
-    pub(super) fn new(
-        common: &Common,
-        kind: Kind,
-        reads: Reads,
-        count: usize,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(common: &Common, manner: Manner, count: usize) -> anyhow::Result<Self> {
         let target = Target::find(common)?;
-        let manner = Manner {
-            deflate: common.deflate,
-            kind,
-            sources: common.sources,
-            reads,
-        };
         check_descriptors(count)?;
         let before = common.pid.map(Memory::of).transpose()?;
         let mut opened = Self {

@@ -29,6 +29,17 @@ pub(super) struct Hearing {
     pub(super) unstamped: u64,
 }
 
+impl Hearing {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.stamps.is_empty() && self.unstamped == 0
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.stamps.clear();
+        self.unstamped = 0;
+    }
+}
+
 impl Replay {
     /// What the same bytes meant the last time.
     pub(super) fn find(&self, bytes: &[u8], agreement: u64) -> Option<&Hearing> {

@@ -102,6 +102,34 @@ fn fan_out_of_our_own_server() {
 }
 
 #[test]
+fn fan_out_to_members_that_speak_json() {
+    for door in ["/ws/bench", "/signal/bench", "/signal"] {
+        let room = ["--members", "20", "--publishers", "3", "--warmup", "50ms"];
+        let load = ["--window", "4", "--dialect", "parlor.v1"];
+        own(door, "fanout", &[&room[..], &load].concat(), "deliveries");
+    }
+}
+
+#[test]
+fn fan_out_to_event_streams() {
+    for (door, load) in [
+        ("/sse/bench", &["--window", "16"][..]),
+        ("/sse", &["--rate", "500"]),
+        ("/sse/a%20b", &["--publish", "websocket", "--window", "16"]),
+    ] {
+        let room = [
+            "--subscribers",
+            "20",
+            "--publishers",
+            "3",
+            "--warmup",
+            "50ms",
+        ];
+        own(door, "sse", &[&room, load].concat(), "deliveries");
+    }
+}
+
+#[test]
 fn echo_of_our_own_server() {
     for load in [&["--window", "3"][..], &["--rate", "500"], &["--deflate"]] {
         let more = ["--connections", "10", "--warmup", "50ms"];
@@ -111,12 +139,18 @@ fn echo_of_our_own_server() {
 
 #[test]
 fn connections_of_our_own_server() {
-    own(
-        "/ws/bench",
-        "idle",
-        &["--connections", "20"],
-        "server_resident_bytes_after",
-    );
+    for (door, dialect) in [
+        ("/ws/bench", "raw"),
+        ("/ws/bench", "parlor.v1"),
+        ("/sse/bench", "sse"),
+    ] {
+        own(
+            door,
+            "idle",
+            &["--connections", "20", "--dialect", dialect],
+            "server_resident_bytes_after",
+        );
+    }
     own(
         "/ws/bench",
         "churn",
@@ -174,7 +208,33 @@ fn what_cannot_be_tested_is_refused() {
         &["echo", "wss://127.0.0.1:8080/echo"],
         "`wss://127.0.0.1:8080/echo` needs TLS, which this program does not speak yet",
     );
+    refuses(
+        &["fanout", "ws://127.0.0.1:1/", "--dialect", "sse"],
+        "event streams are loaded by `parlor bench sse`",
+    );
+    refuses(
+        &["sse", "ws://127.0.0.1:1/sse", "--deflate"],
+        "--deflate is for WebSocket, not for event streams",
+    );
+    refuses(
+        &[
+            "fanout",
+            "ws://127.0.0.1:1/",
+            "--dialect",
+            "parlor.v1",
+            "--binary",
+        ],
+        "--binary does not go with parlor.v1, which is text",
+    );
     let hub = Hub::start(Fault::None);
+    refuses(
+        &["sse", &hub.url],
+        "`/room` is not the path of an event stream such as /sse/bench",
+    );
+    refuses(
+        &["fanout", &hub.url, "--dialect", "parlor.v1"],
+        "a connection did not open: the server does not speak parlor.v1 (0 of 100 are open)",
+    );
     refuses(
         &["fanout", &hub.url, "--members", "2", "--publishers", "3"],
         "3 publishers do not fit into 2 members",

@@ -35,6 +35,10 @@ fn help() {
         include_str!("help/bench-fanout.txt"),
     );
     prints(
+        &["bench", "sse", "--help"],
+        include_str!("help/bench-sse.txt"),
+    );
+    prints(
         &["bench", "echo", "--help"],
         include_str!("help/bench-echo.txt"),
     );
