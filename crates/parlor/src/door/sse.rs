@@ -310,16 +310,18 @@ fn places_text(places: &Places) -> String {
     ids.collect::<Vec<_>>().join(",")
 }
 
-/// Reads what [`places_text`] wrote, for `count` rooms; an id that is none of ours is one that no
-/// room gives.
+/// Reads an event's id as a stream of `count` rooms gave it. One that is none of ours stands for
+/// messages that no room gives.
 pub(super) fn parse_places(text: &str, count: usize) -> Vec<Option<MessageId>> {
-    let mut ids: Vec<Option<MessageId>> = text
-        .split(',')
-        .take(count)
-        .map(|id| (id != "-").then(|| id.trim().parse().unwrap_or(NEVER)))
-        .collect();
-    ids.resize(count, Some(NEVER));
-    ids
+    let ids: Vec<&str> = text.split(',').collect();
+    if ids.len() != count {
+        return vec![Some(NEVER); count];
+    }
+    let none = |id: &&str| count > 1 && *id == "-";
+    let parse = |id: &str| id.parse().unwrap_or(NEVER);
+    ids.into_iter()
+        .map(|id| (!none(&id)).then(|| parse(id)))
+        .collect()
 }
 
 /// The event name and the data: text as it is, bytes as base64, everything else as JSON.

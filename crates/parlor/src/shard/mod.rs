@@ -49,6 +49,8 @@ pub(crate) use self::{
 
 /// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.
 const READ_BYTES: usize = 64 * 1024;
+/// How often a turn lets others publish once more before it flushes.
+const GATHERINGS_MAX: usize = 64;
 /// While so many payload bytes wait to be flushed, no mail is taken in; the shards that post it
 /// stop reading in turn.
 const UNFLUSHED_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -189,7 +191,17 @@ impl Shard {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         loop {
-            let more = self.turn(&mut events);
+            let begun = self.take_in(&mut events);
+            for _ in 0..GATHERINGS_MAX {
+                // Those who publish one by one and wait for each answer are answered, and asked
+                // for more, before the batch goes out.
+                if !self.waiting.take_answered() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                self.take_mail();
+            }
+            let more = self.give_out(&begun);
             if self.is_done() {
                 return Ok(());
             }

@@ -43,6 +43,15 @@ pub(crate) enum Answer {
 pub(super) struct Waiting {
     answers: HashMap<u64, oneshot::Sender<Answer>>,
     last: u64,
+    /// Somebody was answered since this was last asked.
+    answered: bool,
+}
+
+impl Waiting {
+    /// Whether somebody was answered since this was last asked.
+    pub(super) fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.answered)
+    }
 }
 
 impl Shard {
@@ -92,6 +101,7 @@ impl Shard {
         if let Some(waiting) = self.waiting.answers.remove(&token) {
             // The sender may be gone already, which is no loss.
             let _ = waiting.send(answer);
+            self.waiting.answered = true;
         }
         true
     }

@@ -10,6 +10,7 @@ use parlor_hub::MemberKey;
 
 use super::{
     Mail, READ_BYTES, Shard,
+    accept::Acceptor,
     connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
     poll::PollSet,
 };
@@ -23,12 +24,21 @@ const STALL_MS: u64 = 100;
 /// A reply buffer above this is given back.
 const KEEP_BYTES: usize = 64 * 1024;
 
+/// A turn under way.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// When it began: milliseconds of the shard's clock.
+    at: u64,
+    /// More events wait than were taken.
+    filled: bool,
+}
+
 impl Shard {
-    /// Does what is ready now. True where more could be done at once.
-    pub(super) fn turn(&mut self, events: &mut Events) -> bool {
-        let began = self.look_at_clock();
+    /// The first half of a turn: takes in what is ready, and what the hub makes of it.
+    pub(super) fn take_in(&mut self, events: &mut Events) -> Begun {
+        let at = self.look_at_clock();
         let filled = PollSet::filled(events);
-        self.hub_due = self.hub.tick(began, &mut self.effects);
+        self.hub_due = self.hub.tick(at, &mut self.effects);
         self.perform();
         self.take_events(events);
         self.take_mail();
@@ -39,20 +49,22 @@ impl Shard {
             self.expire();
         }
         self.drain();
+        Begun { at, filled }
+    }
+
+    /// The second half: gives out what others are to hear. True where more could be done at once.
+    pub(super) fn give_out(&mut self, begun: &Begun) -> bool {
         self.post();
         let unflushed = self.flush();
         self.reap();
-        let taken = self.look_at_clock() - began;
+        let taken = self.look_at_clock() - begun.at;
         if taken > STALL_MS {
             self.lenient_until = self.connections.now + taken;
         }
         let count = self.connections.len() + self.http.len();
         self.mailboxes[usize::from(self.id.0)].tell_connections(count);
-        let accepting = self
-            .acceptor
-            .as_ref()
-            .is_some_and(super::accept::Acceptor::is_ready);
-        filled || unflushed || accepting || !self.ready.is_empty()
+        let accepting = self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
+        begun.filled || unflushed || accepting || !self.ready.is_empty()
     }
 
     fn look_at_clock(&mut self) -> u64 {
@@ -198,7 +210,8 @@ impl Shard {
         self.perform();
     }
 
-    fn take_mail(&mut self) {
+    /// Takes in what other shards and those outside have posted.
+    pub(super) fn take_mail(&mut self) {
         let waiting: usize = self
             .unflushed
             .iter()
