@@ -5,6 +5,7 @@ mod door;
 mod front;
 mod handle;
 mod http;
+mod metrics;
 mod policy;
 mod server;
 mod shard;

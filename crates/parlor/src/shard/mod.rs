@@ -37,7 +37,7 @@ use self::{
     outside::Waiting,
     poll::PollSet,
 };
-use crate::door::Tools;
+use crate::{door::Tools, metrics::Metrics};
 
 pub(crate) use self::{
     connections::SendLimits,
@@ -67,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) http_limits: crate::http::Limits,
     pub(crate) policy: crate::policy::Policy,
     pub(crate) router: axum::Router,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) hub_limits: parlor_hub::Limits,
     pub(crate) rooms: Arc<parlor_hub::RoomTable>,
     /// Over how long the goodbyes are spread when the server stops.
@@ -206,6 +207,9 @@ impl Shard {
                 return Ok(());
             }
             turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(16) {
+                self.publish_counters();
+            }
             if self.http.is_busy() || turns.is_multiple_of(16) {
                 tokio::task::yield_now().await;
             }
@@ -217,6 +221,7 @@ impl Shard {
             if !events.is_empty() || self.http.has_news() {
                 continue;
             }
+            self.publish_counters();
             let wake_at = self.wake_at();
             if sleep.deadline() != wake_at {
                 sleep.as_mut().reset(wake_at);

@@ -14,7 +14,10 @@ use super::{
     connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
     poll::PollSet,
 };
-use crate::door::{CloseReason, Session, Then, Turn};
+use crate::{
+    door::{CloseReason, Session, Then, Turn},
+    metrics::{End, Held, Traffic},
+};
 
 /// The token of the mailbox's waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -43,6 +46,7 @@ impl Shard {
         self.take_events(events);
         self.take_mail();
         self.take_back();
+        self.count_http();
         self.accept();
         self.read_ready();
         if !filled {
@@ -59,6 +63,7 @@ impl Shard {
         self.reap();
         let taken = self.look_at_clock() - begun.at;
         if taken > STALL_MS {
+            self.connections.counters.slow_turn();
             self.lenient_until = self.connections.now + taken;
         }
         let count = self.connections.len() + self.http.len();
@@ -152,7 +157,7 @@ impl Shard {
                 }
             }
             Read::Empty => {}
-            Read::End => self.end(key),
+            Read::End => self.end(key, End::Peer),
         }
         self.read_buffer = buffer;
     }
@@ -196,6 +201,11 @@ impl Shard {
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
+        let traffic = std::mem::take(&mut self.tools.traffic);
+        if traffic != Traffic::default() {
+            let door = self.connections.hot[key.slot as usize].door;
+            self.connections.counters.passed(door, traffic);
+        }
         self.connections.send(key, &reply, 1);
         if reply.capacity() > KEEP_BYTES {
             reply = Vec::new();
@@ -203,9 +213,12 @@ impl Shard {
         self.reply = reply;
         match result {
             Ok(Then::Continue) => {}
-            Ok(Then::Linger) => self.linger(key),
+            Ok(Then::Linger(end)) => self.linger(key, end),
             Ok(Then::End) => self.finish(key),
-            Err(_) => self.connections.doom(key, CloseReason::Fault),
+            Err(_) => {
+                self.connections.counters.panicked();
+                self.connections.doom(key, CloseReason::Fault);
+            }
         }
         self.perform();
     }
@@ -234,6 +247,23 @@ impl Shard {
             }
         }
         self.mail = mail;
+    }
+
+    /// Shows what has been counted. Not every turn under load: it is some hundred stores.
+    pub(super) fn publish_counters(&mut self) {
+        let counts = self.hub.counts();
+        let own = usize::from(self.id.0);
+        let held = Held {
+            connections: self.connections.len() + self.http.len(),
+            rooms: counts.rooms_homed,
+            history_messages: counts.history_messages,
+            history_bytes: counts.history_bytes,
+            outbox_bytes: self.connections.backlog_bytes(),
+            mailbox_bytes: self.mailboxes[own].bytes(),
+        };
+        let counters = &mut self.connections.counters;
+        counters.hold(held);
+        self.settings.metrics.publish(own, counters);
     }
 
     /// Posts this turn's words, one wake-up for each shard.

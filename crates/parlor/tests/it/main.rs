@@ -9,6 +9,7 @@ mod http_origins;
 mod http_rows;
 mod http_support;
 mod hub;
+mod metrics;
 mod peer;
 mod returning;
 mod several_rooms;
