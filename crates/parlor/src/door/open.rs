@@ -56,8 +56,8 @@ enum Door<'a> {
 /// their paths; `/` is a page unless the request speaks of WebSocket.
 pub(crate) fn claims(head: &Head<'_, '_>) -> bool {
     match door_at(head) {
-        // Other methods there are answered by the routes, preflight among them.
-        Some(Door::Stream(_)) => head.method == "GET",
+        // A preflight is answered with those of all routes.
+        Some(Door::Stream(_)) => head.method != "OPTIONS",
         Some(Door::Room(_) | Door::Signal(_) | Door::Echo) => true,
         None => false,
     }
@@ -251,6 +251,9 @@ fn open_stream(
     origin: Option<&[u8]>,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
+    if head.method != "GET" {
+        return Err(NO_METHOD.into());
+    }
     if head.minor_version == 0 {
         return Err(Refusal::VERSION.into());
     }
@@ -352,6 +355,12 @@ fn last_heard(resume: &Option<Resume>) -> Option<MessageId> {
     }
 }
 
+/// A stream can only be read.
+const NO_METHOD: Refusal = Refusal {
+    status: 405,
+    text: "method not allowed",
+    headers: &[("allow", "GET, OPTIONS")],
+};
 /// The most rooms of one stream.
 const ROOMS_PER_STREAM_MAX: usize = 16;
 /// The most bytes of padding that a client may ask for.
