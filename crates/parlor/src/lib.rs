@@ -1,11 +1,11 @@
 //! Real-time client-to-client communication.
 
+pub mod client;
 pub mod config;
 mod door;
 mod front;
 mod handle;
 mod http;
-mod metrics;
 mod policy;
 mod server;
 mod shard;

@@ -247,10 +247,6 @@ impl History for Volume {
         0
     }
 
-    fn messages(&self) -> usize {
-        0
-    }
-
     fn outlives_room(&self) -> bool {
         true
     }

@@ -4,7 +4,6 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::server::conn::http1;
@@ -17,7 +16,6 @@ use super::exchange::{End, Exchange};
 use super::gate::Gate;
 use super::service::answer;
 use super::{Accepted, Context, Outcome, Taken};
-use crate::metrics::Refused;
 
 /// Serves one connection until it closes or a door claims a request on it.
 ///
@@ -26,7 +24,6 @@ use crate::metrics::Refused;
 /// the socket.
 pub(crate) async fn serve(accepted: Accepted, context: Rc<Context>) -> Outcome {
     let peer = accepted.peer;
-    let metrics = Arc::clone(&context.metrics);
     let mut running = Box::pin(run(accepted, context));
     let outcome = poll_fn(|cx| {
         // The future is not polled again after a panic: it is dropped with the connection.
@@ -36,7 +33,6 @@ pub(crate) async fn serve(accepted: Accepted, context: Rc<Context>) -> Outcome {
     .await;
     outcome.unwrap_or_else(|| {
         tracing::error!(%peer, "http connection panicked");
-        metrics.panicked();
         Outcome::Done
     })
 }
@@ -83,7 +79,6 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
             head_len,
         }),
         End::Refused(refusal) if parts.read_buf.is_empty() => {
-            context.metrics.refused(Refused::of_request(refusal.status));
             tracing::debug!(%peer, status = refusal.status, reason = refusal.text, "request refused");
             close(stream, &refusal.to_response(), ended, &context).await;
             Outcome::Done

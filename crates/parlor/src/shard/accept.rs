@@ -86,9 +86,7 @@ impl Acceptor {
 
     /// Accepts what waits, as many as a turn may. `room` says how many may come in; the others are
     /// refused with 503.
-    /// Returns how many were refused.
-    pub(super) fn accept(&mut self, now: u64, room: usize, sockets: &mut Vec<OwnedFd>) -> usize {
-        let mut refused = 0;
+    pub(super) fn accept(&mut self, now: u64, room: usize, sockets: &mut Vec<OwnedFd>) {
         let mut budget = ACCEPTS_PER_TURN;
         for index in 0..self.listeners.len() {
             let listener = &mut self.listeners[index];
@@ -96,14 +94,11 @@ impl Acceptor {
                 budget -= 1;
                 match accept(&listener.socket) {
                     Ok(socket) if sockets.len() < room => sockets.push(socket),
-                    Ok(socket) => {
-                        refused += 1;
-                        refuse(&socket);
-                    }
+                    Ok(socket) => refuse(&socket),
                     Err(Errno::AGAIN) => listener.ready = false,
                     Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                         listener.exhausted = Some(now);
-                        refused += self.refuse_with_reserve(index);
+                        self.refuse_with_reserve(index);
                         break;
                     }
                     // The peer is gone before it was accepted; others may wait.
@@ -111,24 +106,20 @@ impl Acceptor {
                 }
             }
         }
-        refused
     }
 
     /// Out of descriptors: closes the spare one, so that those who wait hear a 503 and not
-    /// silence. Returns how many.
-    fn refuse_with_reserve(&mut self, index: usize) -> usize {
+    /// silence.
+    fn refuse_with_reserve(&mut self, index: usize) {
         let listener = &self.listeners[index].socket;
-        let mut count = 0;
         for _ in 0..ACCEPTS_PER_TURN {
             drop(self.reserve.take());
             let refused = accept(listener).map(|socket| refuse(&socket));
             self.reserve = reserve(listener).ok();
-            count += usize::from(refused.is_ok());
             if refused.is_err() || self.reserve.is_none() {
                 break;
             }
         }
-        count
     }
 
     /// Lets listeners that met the descriptor limit a while ago try again.

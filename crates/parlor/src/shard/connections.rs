@@ -20,7 +20,6 @@ use super::{
 use crate::{
     door::{CloseReason, Session, UPLINK_BYTES},
     front::HeadScan,
-    metrics::{Counters, Door, Loss},
 };
 
 /// What a flush touches of a connection, in one array, since at ten thousand members the cache
@@ -32,8 +31,6 @@ pub(crate) struct Hot {
     pub(crate) flags: u8,
     /// The wire form that this member hears.
     pub(crate) form: u8,
-    /// The door, for the count of those that close.
-    pub(crate) door: Door,
 }
 
 /// There is an outbox.
@@ -120,8 +117,6 @@ pub(crate) struct Connections {
     /// Unsent bytes of all connections.
     backlog_bytes: usize,
     open: usize,
-    /// What the shard counts.
-    pub(crate) counters: Counters,
 }
 
 /// What one read brought.
@@ -148,18 +143,12 @@ impl Connections {
             doomed: Vec::new(),
             backlog_bytes: 0,
             open: 0,
-            counters: Counters::default(),
         }
     }
 
     /// Connections in the slab.
     pub(crate) fn len(&self) -> usize {
         self.open
-    }
-
-    /// Unsent bytes of all connections.
-    pub(crate) fn backlog_bytes(&self) -> usize {
-        self.backlog_bytes
     }
 
     /// Takes a socket in and watches it.
@@ -193,7 +182,6 @@ impl Connections {
             generation: 0,
             flags: 0,
             form: 0,
-            door: Door::Http,
         });
         self.cold.push(Cold {
             stage: Stage::Free,
@@ -344,10 +332,7 @@ impl Connections {
     pub(crate) fn try_send(&mut self, key: MemberKey, bytes: &[u8]) -> Option<usize> {
         let socket = self.hot[key.slot as usize].socket.as_ref()?;
         match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(sent) => {
-                self.counters.sent(sent);
-                Some(sent)
-            }
+            Ok(sent) => Some(sent),
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Some(0),
             Err(_) => {
                 self.doom(key, CloseReason::Broken);
@@ -372,9 +357,6 @@ impl Connections {
             self.limits.outbox
         };
         let fits = outbox.push(chunk, bounds);
-        let (low, conflated) = outbox.take_losses();
-        self.counters.dropped(Loss::Low, low);
-        self.counters.dropped(Loss::Conflated, conflated);
         self.backlog_bytes = self.backlog_bytes + outbox.len() - before;
         if !fits {
             self.doom(key, CloseReason::SlowConsumer);
@@ -445,18 +427,18 @@ impl Connections {
         }
     }
 
-    /// Drops the backlog but for the frame that was begun.
+    /// Drops the backlog but for the frame that was begun. Returns the bytes dropped.
     pub(crate) fn discard_backlog(
         &mut self,
         key: MemberKey,
         boundary: impl Fn(&[u8], usize) -> usize,
-    ) {
+    ) -> usize {
         let Some(outbox) = &mut self.cold[key.slot as usize].outbox else {
-            return;
+            return 0;
         };
-        let messages = outbox.messages();
-        self.backlog_bytes -= outbox.discard(boundary);
-        self.counters.dropped(Loss::SlowConsumer, messages as u64);
+        let dropped = outbox.discard(boundary);
+        self.backlog_bytes -= dropped;
+        dropped
     }
 
     /// While the shard holds too much for slow readers: the one that holds most.

@@ -10,28 +10,19 @@ const MODULE_EDGES: [(&str, &[&str]); 10] = [
     // The few values that everybody needs, validated once.
     ("config", &[]),
     ("policy", &[]),
-    // Everybody may count.
-    ("metrics", &[]),
     ("front", &["policy"]),
     // A door maps a protocol onto the hub; it sees neither sockets nor the HTTP side.
-    (
-        "door",
-        &["policy", "front", "metrics", "parlor_hub", "parlor_proto"],
-    ),
+    ("door", &["policy", "front", "parlor_hub", "parlor_proto"]),
     // The way into the shards for those who have no connection.
     ("handle", &["door", "shard", "parlor_hub"]),
     // A shard knows the hub and the doors' one trait, never a protocol by name.
-    (
-        "shard",
-        &["door", "front", "http", "metrics", "policy", "parlor_hub"],
-    ),
+    ("shard", &["door", "front", "http", "policy", "parlor_hub"]),
     (
         "http",
         &[
             "config",
             "front",
             "handle",
-            "metrics",
             "policy",
             "parlor_hub",
             "parlor_proto",
@@ -46,13 +37,15 @@ const MODULE_EDGES: [(&str, &[&str]); 10] = [
             "front",
             "handle",
             "http",
-            "metrics",
             "policy",
             "shard",
             "parlor_hub",
             "parlor_proto",
         ],
     ),
+    // The other end of the wire: it knows the server by its protocols alone. Of the hub it shares
+    // the two ids.
+    ("client", &["parlor_hub", "parlor_proto"]),
     ("lib", &["config", "server"]),
 ];
 

@@ -15,7 +15,6 @@ use super::{
     socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
     tools::envelope,
 };
-use crate::metrics::{Door, End};
 
 pub(crate) use self::dialogue::Speech;
 
@@ -63,13 +62,6 @@ impl Desk<'_, '_> {
 }
 
 impl Session for Signal {
-    fn door(&self) -> Door {
-        match self.dialogue.speech {
-            Speech::Json(_) => Door::Signal,
-            Speech::Raw(_) => Door::WebSocket,
-        }
-    }
-
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
         let Self {
             connection,
@@ -135,7 +127,7 @@ impl Session for Signal {
                     let code = CloseCode::TRY_AGAIN_LATER;
                     desk.connection
                         .close(Some(code), &text, None, desk.turn.reply);
-                    return Then::Linger(End::Limit);
+                    return Then::Linger;
                 }
             }
             News::Dropped { room, count } => {
@@ -207,6 +199,5 @@ fn deliver(
         text.clear();
         envelope(item, &mut text);
         say(connection, &text, tools, reply);
-        tools.traffic.messages_out += u64::from(item.is_message());
     }
 }
