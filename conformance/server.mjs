@@ -33,7 +33,9 @@ export async function startServer(...args) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')),
   );
-  const child = spawn(binary(), ['serve', '--listen', '127.0.0.1:0', ...args], {
+  // Without a drain a test does not wait for the goodbyes to be spread.
+  const drain = args.includes('--drain') ? [] : ['--drain', '0s'];
+  const child = spawn(binary(), ['serve', '--listen', '127.0.0.1:0', ...drain, ...args], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -67,6 +67,9 @@ pub trait History: Debug + Send {
 
     /// The memory held, in bytes, as [`Message::cost`] counts it.
     fn bytes(&self) -> usize;
+
+    /// The number of messages held.
+    fn messages(&self) -> usize;
 }
 
 /// Where logs come from. [`Hub::with_histories`](crate::Hub::with_histories) puts another one in
@@ -162,6 +165,10 @@ impl History for MemoryHistory {
     fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn messages(&self) -> usize {
+        self.messages.len()
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +224,7 @@ mod tests {
         assert_eq!(offsets(&*log, 3), [4, 5]);
         assert_eq!(offsets(&*log, 5), []);
         assert_eq!(offsets(&*log, u64::MAX), []);
+        assert_eq!(log.messages(), 3);
         assert_eq!(log.bytes(), 3 * (empty + 100));
         log.append(60, &message(6, 9800 - empty));
         assert_eq!(offsets(&*log, 0), [6]);

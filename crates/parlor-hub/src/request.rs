@@ -58,6 +58,8 @@ pub struct Counts {
     pub rooms_empty: usize,
     /// Bytes of history held here.
     pub history_bytes: usize,
+    /// Messages of history held here.
+    pub history_messages: usize,
     /// Rooms freed before their history had expired, to make space. Since the hub was made.
     pub rooms_evicted: u64,
     /// Messages dropped from histories because of the bound over all rooms. Since the hub was

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use crate::effect::{Effect, Effects};
+use crate::history::History;
 use crate::home::Home;
 use crate::hub::Hub;
 use crate::message::Message;
@@ -19,7 +20,7 @@ pub(crate) struct Upkeep {
     now_ms: u64,
     homed: usize,
     epochs_drawn: u64,
-    history_bytes: usize,
+    history: Held,
     /// Rooms that only their history keeps, by the order in which they lost their last member.
     empty: BTreeMap<u64, RoomKey>,
     emptied: u64,
@@ -28,6 +29,28 @@ pub(crate) struct Upkeep {
     due: BTreeSet<(u64, RoomKey)>,
     rooms_evicted: u64,
     history_shed: u64,
+}
+
+/// What logs hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    bytes: usize,
+    messages: usize,
+}
+
+impl Held {
+    fn of(log: Option<&dyn History>) -> Self {
+        log.map_or_else(Self::default, |log| Self {
+            bytes: log.bytes(),
+            messages: log.messages(),
+        })
+    }
+
+    /// A log that held `before` holds `after`.
+    fn change(&mut self, before: Self, after: Self) {
+        self.bytes = (self.bytes + after.bytes).saturating_sub(before.bytes);
+        self.messages = (self.messages + after.messages).saturating_sub(before.messages);
+    }
 }
 
 impl Hub {
@@ -50,12 +73,12 @@ impl Hub {
             self.upkeep.due.pop_first();
             if let Some(home) = self.home_mut(key) {
                 home.due_ms = None;
-                let freed = home.log.as_mut().map_or(0, |log| {
-                    let before = log.bytes();
+                let before = Held::of(home.log.as_deref());
+                if let Some(log) = &mut home.log {
                     log.expire(now_ms);
-                    before - log.bytes()
-                });
-                self.upkeep.history_bytes -= freed;
+                }
+                let after = Held::of(home.log.as_deref());
+                self.upkeep.history.change(before, after);
                 self.schedule(key);
                 self.settle(key, effects);
             }
@@ -71,7 +94,8 @@ impl Hub {
             rooms: self.rooms.len(),
             rooms_homed: self.upkeep.homed,
             rooms_empty: self.upkeep.empty.len(),
-            history_bytes: self.upkeep.history_bytes,
+            history_bytes: self.upkeep.history.bytes,
+            history_messages: self.upkeep.history.messages,
             rooms_evicted: self.upkeep.rooms_evicted,
             history_shed: self.upkeep.history_shed,
         }
@@ -98,7 +122,8 @@ impl Hub {
                 return Err(Refused::LimitRooms { max });
             }
             self.upkeep.homed += 1;
-            self.upkeep.history_bytes += log.as_ref().map_or(0, |log| log.bytes());
+            let held = Held::of(log.as_deref());
+            self.upkeep.history.change(Held::default(), held);
             home = Some(Box::new(Home::new(self.draw_epoch(), log)));
         }
         let key = self.rooms.insert(Room {
@@ -119,13 +144,13 @@ impl Hub {
         let Some(log) = self.home_mut(key).and_then(|home| home.log.as_mut()) else {
             return;
         };
-        let before = log.bytes();
+        let before = Held::of(Some(&**log));
         log.append(now_ms, message);
-        let after = log.bytes();
-        self.upkeep.history_bytes = (self.upkeep.history_bytes + after).saturating_sub(before);
+        let after = Held::of(Some(&**log));
+        self.upkeep.history.change(before, after);
         self.schedule(key);
         let max = self.limits.history_bytes_total.div_ceil(self.shards.into());
-        while self.upkeep.history_bytes > max {
+        while self.upkeep.history.bytes > max {
             if !self.evict(Some(key), effects) && !self.shed(key) {
                 break;
             }
@@ -175,10 +200,10 @@ impl Hub {
         let Some(log) = self.home_mut(key).and_then(|home| home.log.as_mut()) else {
             return false;
         };
-        let before = log.bytes();
+        let before = Held::of(Some(&**log));
         let shed = log.shed();
-        let freed = before - log.bytes();
-        self.upkeep.history_bytes -= freed;
+        let after = Held::of(Some(&**log));
+        self.upkeep.history.change(before, after);
         self.upkeep.history_shed += u64::from(shed);
         shed
     }
@@ -189,7 +214,8 @@ impl Hub {
         };
         if let Some(home) = room.home {
             self.upkeep.homed -= 1;
-            self.upkeep.history_bytes -= home.log.as_ref().map_or(0, |log| log.bytes());
+            let held = Held::of(home.log.as_deref());
+            self.upkeep.history.change(held, Held::default());
             if let Some(empty) = home.empty {
                 self.upkeep.empty.remove(&empty);
             }

@@ -6,6 +6,7 @@ mod door;
 mod front;
 mod handle;
 mod http;
+mod metrics;
 mod policy;
 mod server;
 mod shard;

@@ -20,6 +20,7 @@ use crate::{
     door, front,
     handle::Handle,
     http,
+    metrics::{Exposition, Metrics},
     policy::Policy,
     shard::{
         Bounds, Cradle, Letter, Mailbox, Mailboxes, SendLimits, Settings, Shard, Slow, millis,
@@ -46,6 +47,7 @@ pub struct Server {
     /// True once the server stops.
     draining: Arc<AtomicBool>,
     handle: Handle,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Server {
@@ -124,12 +126,14 @@ impl Builder {
         });
         Policy::new(&self.config.origins, false)
             .map_err(|error| BuildError::Origin(error.to_string()))?;
+        let metrics = Metrics::new(self.config.shard_count());
         Ok(Server {
             assets: assets.transpose()?,
             config: self.config,
             routes: self.routes,
             draining: Arc::default(),
             handle: Handle::default(),
+            metrics: Arc::new(metrics),
         })
     }
 }
@@ -211,10 +215,12 @@ impl Server {
             [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|i| seed[at + i])));
         let policy = Policy::new(&config.origins, loopback_only).map_err(io::Error::other)?;
         let http_limits = http_limits(config);
+        let exposition = Arc::new(Exposition::new(Arc::clone(&self.metrics)));
         let routes = http::Routes {
             doors: http::rooms::routes(self.handle.clone()),
             assets: self.assets.clone(),
             pages: self.routes.clone(),
+            metrics: loopback_only.then(|| Arc::clone(&exposition)),
             draining: Arc::clone(&self.draining),
         };
         Ok(Settings {
@@ -234,6 +240,7 @@ impl Server {
             connections_max: config.connection_limit(),
             http_limits,
             router: http::router(routes, &policy, &http_limits),
+            metrics: Arc::clone(&self.metrics),
             policy,
             hub_limits: hub_limits(config),
             rooms: Arc::new(room_table(config)?),

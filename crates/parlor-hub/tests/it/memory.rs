@@ -134,8 +134,14 @@ impl Model {
     pub(crate) fn check_counts(&self, home: ShardId, counts: Counts) -> Result<(), String> {
         let rooms = self.homed(home).count();
         let empty = self.homed(home).filter(|(_, place)| place.empty.is_some());
-        let expected = (rooms, empty.count(), self.history_bytes(home));
-        let told = (counts.rooms_homed, counts.rooms_empty, counts.history_bytes);
+        let kept: usize = self.homed(home).map(|(_, place)| place.kept.len()).sum();
+        let expected = (rooms, empty.count(), self.history_bytes(home), kept);
+        let told = (
+            counts.rooms_homed,
+            counts.rooms_empty,
+            counts.history_bytes,
+            counts.history_messages,
+        );
         if expected != told {
             return Err(format!("{home:?} holds {told:?}, expected {expected:?}"));
         }

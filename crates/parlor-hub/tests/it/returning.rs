@@ -247,6 +247,10 @@ impl History for Volume {
         0
     }
 
+    fn messages(&self) -> usize {
+        0
+    }
+
     fn outlives_room(&self) -> bool {
         true
     }

@@ -42,6 +42,11 @@ impl Item {
         }
     }
 
+    /// Whether it is a message.
+    pub(crate) const fn is_message(&self) -> bool {
+        matches!(self, Self::Message(_))
+    }
+
     /// What a newer message takes the place of an older one by, where a room conflates: a hash of
     /// the event name. Notices are never conflated.
     pub(crate) fn event_hash(&self) -> Option<u64> {

@@ -19,6 +19,8 @@ use std::fmt;
 
 use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, RoomKey, Roster};
 
+use crate::metrics::{Door, End};
+
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
 pub(crate) use open::{Opened, claims, open};
@@ -54,6 +56,9 @@ impl fmt::Debug for Turn<'_> {
 
 /// One connection, as its door sees it.
 pub(crate) trait Session: fmt::Debug {
+    /// The door.
+    fn door(&self) -> Door;
+
     /// Takes in bytes that came, unmasking them in place.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then;
 
@@ -116,8 +121,8 @@ pub(crate) enum News<'a> {
 pub(crate) enum Then {
     /// It goes on.
     Continue,
-    /// The session has said goodbye; the peer is given time to read it.
-    Linger,
+    /// The session has said goodbye, for this reason; the peer is given time to read it.
+    Linger(End),
     /// Both sides have said goodbye: closed as soon as the reply is out.
     End,
 }
@@ -131,6 +136,18 @@ pub(crate) enum Heartbeat {
     /// It cannot answer. Something is sent every so many milliseconds, so that a broken connection
     /// is noticed.
     Tell(u64),
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Broken => Self::Broken,
+            CloseReason::SlowConsumer => Self::SlowConsumer,
+            CloseReason::Silent => Self::Silent,
+            CloseReason::ShuttingDown => Self::ShuttingDown,
+            CloseReason::Fault => Self::Fault,
+        }
+    }
 }
 
 /// Why this side ends a connection.

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     front::Head,
+    metrics,
     policy::{Policy, Provenance, Refusal},
 };
 
@@ -35,7 +36,7 @@ pub(crate) enum Opened {
         form: Option<u8>,
     },
     /// It was refused: the reply holds the answer, after which the connection closes.
-    Refused,
+    Refused(metrics::Refused),
 }
 
 /// A path that a door stands at.
@@ -55,8 +56,8 @@ enum Door<'a> {
 /// their paths; `/` is a page unless the request speaks of WebSocket.
 pub(crate) fn claims(head: &Head<'_, '_>) -> bool {
     match door_at(head) {
-        // Other methods there are answered by the routes, preflight among them.
-        Some(Door::Stream(_)) => head.method == "GET",
+        // A preflight is answered with those of all routes.
+        Some(Door::Stream(_)) => head.method != "OPTIONS",
         Some(Door::Room(_) | Door::Signal(_) | Door::Echo) => true,
         None => false,
     }
@@ -104,8 +105,9 @@ pub(crate) fn open(head: &Head<'_, '_>, policy: &Policy, turn: &mut Turn<'_>) ->
             // A member that got as far as the hub is none.
             turn.hub.disconnect(turn.key, turn.effects);
             turn.reply.clear();
+            let reason = refusal.reason();
             refusal.write(turn.reply);
-            Opened::Refused
+            Opened::Refused(reason)
         }),
     )
 }
@@ -118,6 +120,13 @@ enum Refused {
 }
 
 impl Refused {
+    fn reason(&self) -> metrics::Refused {
+        match self {
+            Self::Policy(refusal) => metrics::Refused::of_door(refusal.status),
+            Self::Handshake(_) => metrics::Refused::Handshake,
+        }
+    }
+
     fn write(self, out: &mut Vec<u8>) {
         match self {
             Self::Policy(refusal) => out.extend_from_slice(&refusal.to_response()),
@@ -178,7 +187,7 @@ fn open_door(
         Door::Signal(room) => open_signal(room, agreement, &query, turn)?,
         Door::Room(room) if signal => open_signal(Some(room), agreement, &query, turn)?,
         Door::Room(room) => open_room(room, agreement, &query, turn)?,
-        Door::Stream(_) => Opened::Refused,
+        Door::Stream(_) => Opened::Refused(metrics::Refused::Handshake),
     };
     Ok(opened)
 }
@@ -242,6 +251,9 @@ fn open_stream(
     origin: Option<&[u8]>,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
+    if head.method != "GET" {
+        return Err(NO_METHOD.into());
+    }
     if head.minor_version == 0 {
         return Err(Refusal::VERSION.into());
     }
@@ -343,6 +355,12 @@ fn last_heard(resume: &Option<Resume>) -> Option<MessageId> {
     }
 }
 
+/// A stream can only be read.
+const NO_METHOD: Refusal = Refusal {
+    status: 405,
+    text: "method not allowed",
+    headers: &[("allow", "GET, OPTIONS")],
+};
 /// The most rooms of one stream.
 const ROOMS_PER_STREAM_MAX: usize = 16;
 /// The most bytes of padding that a client may ask for.

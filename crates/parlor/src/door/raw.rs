@@ -9,6 +9,7 @@ use super::{
     opaque::{Target, draft, publish},
     socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
 };
+use crate::metrics::{Door, End};
 
 /// What a client may send before its upgrade is answered, in bytes.
 const HELD_BYTES_MAX: usize = 64 * 1024;
@@ -74,6 +75,13 @@ impl Raw {
 }
 
 impl Session for Raw {
+    fn door(&self) -> Door {
+        match self.target {
+            Target::Sender => Door::Echo,
+            Target::Others | Target::Room => Door::WebSocket,
+        }
+    }
+
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
         if let Some(opening) = &mut self.opening {
             opening.held.extend_from_slice(bytes);
@@ -98,6 +106,7 @@ impl Session for Raw {
                     };
                     // The only misuse is to send after our own Close, and none was sent here.
                     let _ = connection.send(message, None, &mut turn.tools.compressors, turn.reply);
+                    turn.tools.traffic.messages_out += 1;
                 } else if let Err(reason) = publish(draft(target, kind, payload), turn) {
                     tracing::debug!(%reason, "message refused");
                 }
@@ -122,7 +131,7 @@ impl Session for Raw {
                     self.connection
                         .close(Some(code), &reason.to_string(), None, turn.reply);
                 }
-                Then::Linger
+                Then::Linger(End::Limit)
             }
             News::Refused { .. }
             | News::Left { .. }
@@ -151,6 +160,7 @@ impl Session for Raw {
             let _ = self
                 .connection
                 .send(message, None, &mut tools.compressors, reply);
+            tools.traffic.messages_out += 1;
         }
     }
 

@@ -3,6 +3,7 @@
 use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State};
 
 use super::{CloseReason, Then, Turn, meter::Meter};
+use crate::metrics::End;
 
 /// Pings of one read that are each answered. Of more that come together the newest is, as RFC 6455,
 /// section 5.5.3, allows: a flood of pings makes no flood of pongs.
@@ -23,6 +24,8 @@ pub(super) fn receive(
         match connection.receive(&mut input, &options, &mut scratch) {
             Ok(None) => break Then::Continue,
             Ok(Some(Event::Message { kind, payload, .. })) => {
+                turn.tools.traffic.messages_in += 1;
+                turn.tools.traffic.bytes_in += payload.len() as u64;
                 let then = each(connection, kind, payload, turn);
                 if then != Then::Continue {
                     break then;
@@ -40,7 +43,7 @@ pub(super) fn receive(
             Err(error) => {
                 tracing::debug!(%error, "websocket connection failed");
                 connection.fail(&error, None, turn.reply);
-                break Then::Linger;
+                break Then::Linger(End::Violation);
             }
         }
     };
@@ -78,7 +81,7 @@ pub(super) fn close_over_rate(connection: &mut Connection, turn: &mut Turn<'_>) 
         None,
         turn.reply,
     );
-    Then::Linger
+    Then::Linger(End::Rate)
 }
 
 /// Sends a ping.

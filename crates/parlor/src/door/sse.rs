@@ -15,6 +15,8 @@ use super::{
     tools::{SSE, SSE_GZIP},
 };
 
+use crate::metrics::{Door, End};
+
 /// The header of a gzip stream without name and time (RFC 1952, section 2.3).
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// The end of a chunked body.
@@ -154,6 +156,7 @@ impl Stream {
         for message in &joined.replay {
             self.event(message, &mut text);
         }
+        turn.tools.traffic.messages_out += joined.replay.len() as u64;
         let places = self.places.iter_mut().flat_map(|places| places.iter_mut());
         for (_, last) in places.filter(|(name, _)| name.as_str() == room) {
             *last = Some(joined.head);
@@ -163,6 +166,10 @@ impl Stream {
 }
 
 impl Session for Stream {
+    fn door(&self) -> Door {
+        Door::Sse
+    }
+
     fn receive(&mut self, _: &mut [u8], _: &mut Turn<'_>) -> Then {
         // Nothing is expected from the client; what it sends all the same is read away.
         Then::Continue
@@ -176,7 +183,7 @@ impl Session for Stream {
                 ..
             } => {
                 self.close(CloseReason::ShuttingDown, turn);
-                return Then::Linger;
+                return Then::Linger(End::Limit);
             }
             News::Refused { .. }
             | News::Left { .. }
@@ -196,7 +203,10 @@ impl Session for Stream {
         let mut text = Vec::new();
         for item in items {
             match item {
-                Item::Message(message) if message.hint != RELAY => self.event(message, &mut text),
+                Item::Message(message) if message.hint != RELAY => {
+                    self.event(message, &mut text);
+                    tools.traffic.messages_out += 1;
+                }
                 Item::Message(_) | Item::Notice(..) => {}
             }
         }
@@ -310,16 +320,18 @@ fn places_text(places: &Places) -> String {
     ids.collect::<Vec<_>>().join(",")
 }
 
-/// Reads what [`places_text`] wrote, for `count` rooms; an id that is none of ours is one that no
-/// room gives.
+/// Reads an event's id as a stream of `count` rooms gave it. One that is none of ours stands for
+/// messages that no room gives.
 pub(super) fn parse_places(text: &str, count: usize) -> Vec<Option<MessageId>> {
-    let mut ids: Vec<Option<MessageId>> = text
-        .split(',')
-        .take(count)
-        .map(|id| (id != "-").then(|| id.trim().parse().unwrap_or(NEVER)))
-        .collect();
-    ids.resize(count, Some(NEVER));
-    ids
+    let ids: Vec<&str> = text.split(',').collect();
+    if ids.len() != count {
+        return vec![Some(NEVER); count];
+    }
+    let none = |id: &&str| count > 1 && *id == "-";
+    let parse = |id: &str| id.parse().unwrap_or(NEVER);
+    ids.into_iter()
+        .map(|id| (!none(&id)).then(|| parse(id)))
+        .collect()
 }
 
 /// The event name and the data: text as it is, bytes as base64, everything else as JSON.

@@ -14,6 +14,7 @@ use parlor_proto::{
 };
 
 use super::{Item, item::RELAY, meter::Rates, sse};
+use crate::metrics::Traffic;
 
 /// How a member hears: what is encoded once for all members of the same form.
 ///
@@ -58,6 +59,8 @@ pub(crate) struct Tools {
     pub(crate) settings: Settings,
     pub(crate) scratch: Scratch,
     pub(crate) compressors: Compressors,
+    /// What sessions have taken in and written since the shard last looked.
+    pub(crate) traffic: Traffic,
     /// One a window size in use, for messages that many members share.
     shared: [Option<Box<Compressor>>; WINDOWS],
     deflated: Vec<u8>,
@@ -71,6 +74,7 @@ impl Tools {
             settings: settings.clone(),
             scratch: Scratch::new(),
             compressors: Compressors::new(settings.deflate),
+            traffic: Traffic::default(),
             shared: [const { None }; WINDOWS],
             deflated: Vec::new(),
             text: Vec::new(),

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::server::conn::http1;
@@ -16,6 +17,7 @@ use super::exchange::{End, Exchange};
 use super::gate::Gate;
 use super::service::answer;
 use super::{Accepted, Context, Outcome, Taken};
+use crate::metrics::Refused;
 
 /// Serves one connection until it closes or a door claims a request on it.
 ///
@@ -24,6 +26,7 @@ use super::{Accepted, Context, Outcome, Taken};
 /// the socket.
 pub(crate) async fn serve(accepted: Accepted, context: Rc<Context>) -> Outcome {
     let peer = accepted.peer;
+    let metrics = Arc::clone(&context.metrics);
     let mut running = Box::pin(run(accepted, context));
     let outcome = poll_fn(|cx| {
         // The future is not polled again after a panic: it is dropped with the connection.
@@ -33,6 +36,7 @@ pub(crate) async fn serve(accepted: Accepted, context: Rc<Context>) -> Outcome {
     .await;
     outcome.unwrap_or_else(|| {
         tracing::error!(%peer, "http connection panicked");
+        metrics.panicked();
         Outcome::Done
     })
 }
@@ -79,6 +83,7 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
             head_len,
         }),
         End::Refused(refusal) if parts.read_buf.is_empty() => {
+            context.metrics.refused(Refused::of_request(refusal.status));
             tracing::debug!(%peer, status = refusal.status, reason = refusal.text, "request refused");
             close(stream, &refusal.to_response(), ended, &context).await;
             Outcome::Done

@@ -11,12 +11,14 @@ mod body;
 mod connection;
 mod exchange;
 mod gate;
+pub(crate) mod metrics;
 pub(crate) mod rooms;
 mod routes;
 mod service;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -29,6 +31,7 @@ pub(crate) use self::assets::Assets;
 pub(crate) use self::connection::serve;
 pub(crate) use self::routes::{Routes, router};
 use crate::front::{Head, HeadLimits};
+use crate::metrics::Metrics;
 use crate::policy::Policy;
 
 /// The bounds of an HTTP connection. What is over one of them gets the status named, and the
@@ -84,6 +87,8 @@ pub(crate) struct Context {
     pub(crate) claims: Box<dyn Fn(&Head<'_, '_>) -> bool>,
     /// The routes.
     pub(crate) router: Router,
+    /// Where refusals and panics are counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// True once the server stops: idle connections close, running requests finish. A dropped
     /// sender means the same.
     pub(crate) stopping: watch::Receiver<bool>,

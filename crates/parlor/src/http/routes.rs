@@ -1,19 +1,20 @@
 //! The table of routes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::any;
 use http::{StatusCode, header};
 use tower::ServiceExt;
 
 use super::service::refused;
-use super::{Assets, Limits};
+use super::{Assets, Limits, metrics};
+use crate::metrics::Exposition;
 use crate::policy::{Policy, Provenance};
 
 /// What is served, in order of precedence: health, doors, files, pages.
@@ -25,6 +26,8 @@ pub(crate) struct Routes {
     pub(crate) assets: Option<Assets>,
     /// The embedder's pages, which get what nothing else answers.
     pub(crate) pages: Router,
+    /// What `/metrics` tells, where it is told to everybody who comes in here.
+    pub(crate) metrics: Option<Arc<Exposition>>,
     /// True while the server drains: `/readyz` says 503.
     pub(crate) draining: Arc<AtomicBool>,
 }
@@ -41,9 +44,9 @@ pub(crate) fn router(routes: Routes, policy: &Policy, limits: &Limits) -> Router
     };
     let body_bytes_max = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
     let guard = from_fn_with_state(Arc::new(policy.clone()), guard);
-    Router::new()
-        .route("/healthz", get(|| std::future::ready("ok\n")))
-        .route("/readyz", get(ready).with_state(routes.draining))
+    let metrics = routes.metrics.map(metrics::routes);
+    metrics::health(routes.draining)
+        .merge(metrics.unwrap_or_default())
         .merge(routes.doors.layer(guard))
         .fallback_service(any(rest_of_them).with_state(rest))
         .layer(DefaultBodyLimit::max(body_bytes_max))
@@ -54,14 +57,6 @@ pub(crate) fn router(routes: Routes, policy: &Policy, limits: &Limits) -> Router
 struct Rest {
     assets: Option<Assets>,
     pages: Router,
-}
-
-async fn ready(State(draining): State<Arc<AtomicBool>>) -> (StatusCode, &'static str) {
-    if draining.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ready\n")
-    }
 }
 
 /// Lets nobody of a foreign origin through, whatever the method.

@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 use super::Context;
 use super::exchange::{Exchange, TrackedBody};
+use crate::metrics::Refused;
 use crate::policy::{Policy, Provenance, Refusal};
 
 /// A response on its way to hyper.
@@ -35,7 +36,10 @@ pub(super) fn answer(
         let path = request.uri().path().to_owned();
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut response = match admit(&request, &context.policy) {
-            Admission::Refused(refusal) => refused(refusal),
+            Admission::Refused(refusal) => {
+                context.metrics.refused(Refused::of_request(refusal.status));
+                refused(refusal)
+            }
             Admission::Answered(response) => response,
             Admission::Allowed(cors) => {
                 let routed = context.router.clone().oneshot(request.map(Body::new));
@@ -43,6 +47,7 @@ pub(super) fn answer(
                     Some(Ok(response)) => response,
                     None => {
                         tracing::error!(%peer, "http handler panicked");
+                        context.metrics.panicked();
                         refused(INTERNAL)
                     }
                 };
@@ -51,6 +56,7 @@ pub(super) fn answer(
             }
         };
         if let Some(refusal) = exchange.fault() {
+            context.metrics.refused(Refused::of_request(refusal.status));
             response = refused(refusal);
         }
         finish(response.headers_mut());

@@ -86,7 +86,9 @@ impl Acceptor {
 
     /// Accepts what waits, as many as a turn may. `room` says how many may come in; the others are
     /// refused with 503.
-    pub(super) fn accept(&mut self, now: u64, room: usize, sockets: &mut Vec<OwnedFd>) {
+    /// Returns how many were refused.
+    pub(super) fn accept(&mut self, now: u64, room: usize, sockets: &mut Vec<OwnedFd>) -> usize {
+        let mut refused = 0;
         let mut budget = ACCEPTS_PER_TURN;
         for index in 0..self.listeners.len() {
             let listener = &mut self.listeners[index];
@@ -94,11 +96,14 @@ impl Acceptor {
                 budget -= 1;
                 match accept(&listener.socket) {
                     Ok(socket) if sockets.len() < room => sockets.push(socket),
-                    Ok(socket) => refuse(&socket),
+                    Ok(socket) => {
+                        refused += 1;
+                        refuse(&socket);
+                    }
                     Err(Errno::AGAIN) => listener.ready = false,
                     Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                         listener.exhausted = Some(now);
-                        self.refuse_with_reserve(index);
+                        refused += self.refuse_with_reserve(index);
                         break;
                     }
                     // The peer is gone before it was accepted; others may wait.
@@ -106,20 +111,24 @@ impl Acceptor {
                 }
             }
         }
+        refused
     }
 
     /// Out of descriptors: closes the spare one, so that those who wait hear a 503 and not
-    /// silence.
-    fn refuse_with_reserve(&mut self, index: usize) {
+    /// silence. Returns how many.
+    fn refuse_with_reserve(&mut self, index: usize) -> usize {
         let listener = &self.listeners[index].socket;
+        let mut count = 0;
         for _ in 0..ACCEPTS_PER_TURN {
             drop(self.reserve.take());
             let refused = accept(listener).map(|socket| refuse(&socket));
             self.reserve = reserve(listener).ok();
+            count += usize::from(refused.is_ok());
             if refused.is_err() || self.reserve.is_none() {
                 break;
             }
         }
+        count
     }
 
     /// Lets listeners that met the descriptor limit a while ago try again.

@@ -101,6 +101,8 @@ pub(crate) struct Encoded {
     pub(crate) bytes: Bytes,
     /// Where each entry ends.
     pub(crate) ends: Vec<usize>,
+    /// How many messages there are in this form: not notices, nor what it has no words for.
+    pub(crate) messages: u64,
 }
 
 impl Encoded {
@@ -150,15 +152,22 @@ impl Encoder<'_> {
     fn encode(&mut self, form: u8, entries: &[Entry]) -> Encoded {
         let buffer = &mut self.buffers.forms[usize::from(form) % FORMS];
         let mut ends = Vec::with_capacity(entries.len());
+        let mut messages = 0;
         for entry in entries {
+            let before = buffer.len();
             self.tools.encode(form, &entry.item, buffer);
             ends.push(buffer.len());
+            messages += u64::from(buffer.len() > before && entry.item.is_message());
         }
         let bytes = buffer.split().freeze();
         if bytes.len() > KEEP_BYTES {
             *buffer = BytesMut::new();
         }
-        Encoded { bytes, ends }
+        Encoded {
+            bytes,
+            ends,
+            messages,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     door::{CloseReason, Session, UPLINK_BYTES},
     front::HeadScan,
+    metrics::{Counters, Door, Loss},
 };
 
 /// What a flush touches of a connection, in one array, since at ten thousand members the cache
@@ -31,6 +32,8 @@ pub(crate) struct Hot {
     pub(crate) flags: u8,
     /// The wire form that this member hears.
     pub(crate) form: u8,
+    /// The door, for the count of those that close.
+    pub(crate) door: Door,
 }
 
 /// There is an outbox.
@@ -117,6 +120,8 @@ pub(crate) struct Connections {
     /// Unsent bytes of all connections.
     backlog_bytes: usize,
     open: usize,
+    /// What the shard counts.
+    pub(crate) counters: Counters,
 }
 
 /// What one read brought.
@@ -143,12 +148,18 @@ impl Connections {
             doomed: Vec::new(),
             backlog_bytes: 0,
             open: 0,
+            counters: Counters::default(),
         }
     }
 
     /// Connections in the slab.
     pub(crate) fn len(&self) -> usize {
         self.open
+    }
+
+    /// Unsent bytes of all connections.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
     }
 
     /// Takes a socket in and watches it.
@@ -182,6 +193,7 @@ impl Connections {
             generation: 0,
             flags: 0,
             form: 0,
+            door: Door::Http,
         });
         self.cold.push(Cold {
             stage: Stage::Free,
@@ -332,7 +344,10 @@ impl Connections {
     pub(crate) fn try_send(&mut self, key: MemberKey, bytes: &[u8]) -> Option<usize> {
         let socket = self.hot[key.slot as usize].socket.as_ref()?;
         match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(sent) => Some(sent),
+            Ok(sent) => {
+                self.counters.sent(sent);
+                Some(sent)
+            }
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Some(0),
             Err(_) => {
                 self.doom(key, CloseReason::Broken);
@@ -357,6 +372,9 @@ impl Connections {
             self.limits.outbox
         };
         let fits = outbox.push(chunk, bounds);
+        let (low, conflated) = outbox.take_losses();
+        self.counters.dropped(Loss::Low, low);
+        self.counters.dropped(Loss::Conflated, conflated);
         self.backlog_bytes = self.backlog_bytes + outbox.len() - before;
         if !fits {
             self.doom(key, CloseReason::SlowConsumer);
@@ -427,18 +445,18 @@ impl Connections {
         }
     }
 
-    /// Drops the backlog but for the frame that was begun. Returns the bytes dropped.
+    /// Drops the backlog but for the frame that was begun.
     pub(crate) fn discard_backlog(
         &mut self,
         key: MemberKey,
         boundary: impl Fn(&[u8], usize) -> usize,
-    ) -> usize {
+    ) {
         let Some(outbox) = &mut self.cold[key.slot as usize].outbox else {
-            return 0;
+            return;
         };
-        let dropped = outbox.discard(boundary);
-        self.backlog_bytes -= dropped;
-        dropped
+        let messages = outbox.messages();
+        self.backlog_bytes -= outbox.discard(boundary);
+        self.counters.dropped(Loss::SlowConsumer, messages as u64);
     }
 
     /// While the shard holds too much for slow readers: the one that holds most.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Shard, connections::Stage};
-use crate::door::CloseReason;
+use crate::{door::CloseReason, metrics::End};
 
 /// How often the pace is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
@@ -79,7 +79,7 @@ impl Shard {
             draining.next += 1;
             let key = self.connections.key(slot);
             match &self.connections.cold[slot as usize].stage {
-                Stage::Head(_) => self.end(key),
+                Stage::Head(_) => self.end(key, End::ShuttingDown),
                 Stage::Open(_) => {
                     self.close(key, CloseReason::ShuttingDown);
                     draining.told += 1;

@@ -168,8 +168,10 @@ struct Delivery<'a> {
 impl Delivery<'_> {
     /// Sends the batch to `members` in turn; returns how many were served before the deadline.
     fn serve(&mut self, flush: &mut Flush, members: &[MemberKey], deadline: Instant) -> usize {
+        let mut delivered = 0;
         for (position, key) in members.iter().enumerate() {
             if position % MEMBERS_PER_LOOK == MEMBERS_PER_LOOK - 1 && Instant::now() > deadline {
+                self.connections.counters.delivered(delivered);
                 return position;
             }
             let Some(hot) = self.connections.hot.get(key.slot as usize) else {
@@ -187,9 +189,11 @@ impl Delivery<'_> {
                 buffers: self.buffers,
             };
             let encoded = flush.forms.get(hot.form, &flush.entries, &mut encoder);
+            delivered += encoded.messages;
             self.connections
                 .send_batch(*key, encoded, flush.tags.as_deref());
         }
+        self.connections.counters.delivered(delivered);
         members.len()
     }
 
@@ -219,13 +223,16 @@ impl Delivery<'_> {
         };
         let encoded = forms.get(form, entries, &mut encoder);
         if !special {
+            self.connections.counters.delivered(encoded.messages);
             return self.connections.send_batch(key, encoded, tags.as_deref());
         }
         if let Some(tags) = tags {
             // Rare enough to go one by one: some entries may be dropped, some are not for it.
-            for (position, _) in Flush::heard(entries, late, key) {
+            for (position, entry) in Flush::heard(entries, late, key) {
                 let tag = tags.get(position).copied();
                 let bytes = encoded.entry(position);
+                let counts = entry.item.is_message() && !bytes.is_empty();
+                self.connections.counters.delivered(u64::from(counts));
                 self.connections.send_chunk(
                     key,
                     Chunk {
@@ -239,16 +246,14 @@ impl Delivery<'_> {
         }
         self.buffers.assembly.clear();
         let assembly = &mut self.buffers.assembly;
-        let mut messages = 0;
-        for (position, _) in Flush::heard(entries, late, key) {
-            assembly.extend_from_slice(
-                encoded
-                    .bytes
-                    .get(encoded.range(position))
-                    .unwrap_or_default(),
-            );
+        let (mut messages, mut delivered) = (0, 0);
+        for (position, entry) in Flush::heard(entries, late, key) {
+            let range = encoded.range(position);
+            delivered += u64::from(entry.item.is_message() && !range.is_empty());
+            assembly.extend_from_slice(encoded.bytes.get(range).unwrap_or_default());
             messages += 1;
         }
+        self.connections.counters.delivered(delivered);
         self.connections.send(key, assembly, messages);
         self.buffers.release();
     }
@@ -267,6 +272,8 @@ impl Delivery<'_> {
             .map(|(_, entry)| &entry.item)
             .inspect(|_| messages += 1);
         session.deliver(&mut items, self.tools, reply);
+        let traffic = std::mem::take(&mut self.tools.traffic);
+        self.connections.counters.delivered(traffic.messages_out);
         self.connections.send(key, reply, messages);
         self.buffers.release();
     }

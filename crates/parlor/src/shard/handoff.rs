@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use super::Settings;
 use crate::{
     door,
     http::{self, Accepted, Outcome, Taken},
+    metrics::End,
 };
 
 /// The HTTP connections of a shard: tasks on its runtime.
@@ -28,6 +30,8 @@ pub(super) struct HttpSide {
 #[derive(Default)]
 struct Shared {
     running: Cell<usize>,
+    /// Connections that have ended, and those that came back, since they were last counted.
+    ended: Cell<[usize; 2]>,
     taken: RefCell<Vec<Taken>>,
     news: Notify,
 }
@@ -48,6 +52,7 @@ impl HttpSide {
             policy: settings.policy.clone(),
             claims: Box::new(door::claims),
             router: settings.router.clone(),
+            metrics: Arc::clone(&settings.metrics),
             stopping: receiver,
         };
         Self {
@@ -77,9 +82,15 @@ impl HttpSide {
         tokio::task::spawn_local(async move {
             let outcome = http::serve(accepted, context).await;
             shared.running.set(shared.running.get() - 1);
-            if let Outcome::Taken(taken) = outcome {
-                shared.taken.borrow_mut().push(taken);
+            let [mut done, mut back] = shared.ended.get();
+            match outcome {
+                Outcome::Done => done += 1,
+                Outcome::Taken(taken) => {
+                    back += 1;
+                    shared.taken.borrow_mut().push(taken);
+                }
             }
+            shared.ended.set([done, back]);
             shared.news.notify_one();
         });
         Ok(())
@@ -108,6 +119,13 @@ impl HttpSide {
     /// The connections that came back because a door claimed their next request.
     pub(super) fn take(&self) -> Vec<Taken> {
         std::mem::take(&mut *self.shared.taken.borrow_mut())
+    }
+
+    /// How the connections have ended that were not asked for before.
+    pub(super) fn ended(&self) -> impl Iterator<Item = End> + use<> {
+        let [done, back] = self.shared.ended.take();
+        let done = std::iter::repeat_n(End::Peer, done);
+        done.chain(std::iter::repeat_n(End::Claimed, back))
     }
 
     /// Closes idle connections and lets the running requests end.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     door::{self, CloseReason, Heartbeat, News, Opened, Then, Turn},
     front::{self, Classified, Head},
+    metrics::{Door, End, Refused},
     policy::Refusal,
 };
 
@@ -36,11 +37,10 @@ impl Shard {
             .map(|mailbox| mailbox.connections())
             .sum();
         let mut sockets = Vec::new();
-        acceptor.accept(
-            now,
-            self.settings.connections_max.saturating_sub(count),
-            &mut sockets,
-        );
+        let room = self.settings.connections_max.saturating_sub(count);
+        for _ in 0..acceptor.accept(now, room, &mut sockets) {
+            self.connections.counters.refused(Refused::Limit);
+        }
         for socket in sockets {
             let own = usize::from(self.id.0);
             let least = (0..self.mailboxes.len())
@@ -104,7 +104,7 @@ impl Shard {
         };
         match opened {
             Some(opened) => self.admit(key, opened, bytes.get_mut(head_len..).unwrap_or_default()),
-            None => self.end(key),
+            None => self.end(key, End::Broken),
         }
     }
 
@@ -175,11 +175,17 @@ impl Shard {
 
     /// Sends a door's answer, and lets its session have the bytes behind the head.
     fn admit(&mut self, key: MemberKey, opened: Opened, rest: &mut [u8]) {
-        let Opened::Session { session, form } = opened else {
-            self.send_reply(key);
-            return self.linger(key);
+        let (session, form) = match opened {
+            Opened::Session { session, form } => (session, form),
+            Opened::Refused(reason) => {
+                self.connections.counters.refused(reason);
+                self.send_reply(key);
+                return self.linger(key, End::Peer);
+            }
         };
+        self.connections.counters.opened(session.door());
         let hot = &mut self.connections.hot[key.slot as usize];
+        hot.door = session.door();
         match form {
             Some(form) => hot.form = form,
             None => hot.flags |= OWN_FORM,
@@ -214,8 +220,10 @@ impl Shard {
         };
         let read = Bytes::copy_from_slice(bytes);
         let result = self.connections.poll.forget(socket.as_fd());
+        self.connections.counters.opened(Door::Http);
         if let Err(error) = result.and_then(|()| self.http.serve(socket, read, age)) {
             tracing::warn!(%error, "cannot hand a socket over");
+            self.connections.counters.closed(Door::Http, End::Broken);
         }
     }
 
@@ -238,14 +246,34 @@ impl Shard {
     }
 
     /// The peer has ended its side, or the connection broke.
-    pub(super) fn end(&mut self, key: MemberKey) {
+    pub(super) fn end(&mut self, key: MemberKey, end: End) {
+        self.count_end(key, end);
         self.hub.disconnect(key, &mut self.effects);
         drop(self.connections.remove(key));
         self.perform();
     }
 
+    /// Counts the end of a connection that a door has taken in, once.
+    fn count_end(&mut self, key: MemberKey, end: End) {
+        let index = key.slot as usize;
+        if self.connections.is_current(key)
+            && let Stage::Open(_) = self.connections.cold[index].stage
+        {
+            let door = self.connections.hot[index].door;
+            self.connections.counters.closed(door, end);
+        }
+    }
+
+    /// Counts what has ended on the HTTP path.
+    pub(super) fn count_http(&mut self) {
+        for end in self.http.ended() {
+            self.connections.counters.closed(Door::Http, end);
+        }
+    }
+
     /// Our goodbye is said: the member is gone, the bytes on their way are given time.
-    pub(super) fn linger(&mut self, key: MemberKey) {
+    pub(super) fn linger(&mut self, key: MemberKey, end: End) {
+        self.count_end(key, end);
         self.hub.disconnect(key, &mut self.effects);
         let index = key.slot as usize;
         self.connections.cold[index].stage = Stage::Linger;
@@ -260,9 +288,9 @@ impl Shard {
     /// Both sides have said goodbye.
     pub(super) fn finish(&mut self, key: MemberKey) {
         if self.connections.hot[key.slot as usize].flags & BACKLOG == 0 {
-            self.end(key);
+            self.end(key, End::Peer);
         } else {
-            self.linger(key);
+            self.linger(key, End::Peer);
         }
     }
 
@@ -286,10 +314,10 @@ impl Shard {
     /// Ends a connection from our side.
     pub(super) fn close(&mut self, key: MemberKey, reason: CloseReason) {
         if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
-            return self.end(key);
+            return self.end(key, reason.into());
         }
         let Stage::Open(Some(session)) = &self.connections.cold[key.slot as usize].stage else {
-            return self.end(key);
+            return self.end(key, reason.into());
         };
         if reason == CloseReason::SlowConsumer {
             // The session is out of the slab while the backlog is walked with its help.
@@ -309,7 +337,7 @@ impl Shard {
         }
         self.call(key, |session, turn| {
             session.close(reason, turn);
-            Then::Linger
+            Then::Linger(reason.into())
         });
     }
 
@@ -326,9 +354,10 @@ impl Shard {
                 Stage::Head(_) => {
                     self.connections
                         .send(key, &Refusal::TIMEOUT.to_response(), 1);
-                    self.linger(key);
+                    self.connections.counters.refused(Refused::Timeout);
+                    self.linger(key, End::Peer);
                 }
-                Stage::Linger => self.end(key),
+                Stage::Linger => self.end(key, End::Peer),
                 Stage::Open(_) => self.check_on(key),
             }
         }

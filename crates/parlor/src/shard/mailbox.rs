@@ -73,6 +73,11 @@ impl Mailbox {
         self.bytes.store(0, Ordering::Relaxed);
     }
 
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether the box holds so much that nothing more should be read for it.
     pub(crate) fn is_congested(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) > CONGESTED_BYTES

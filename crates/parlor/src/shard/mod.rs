@@ -37,7 +37,7 @@ use self::{
     outside::Waiting,
     poll::PollSet,
 };
-use crate::door::Tools;
+use crate::{door::Tools, metrics::Metrics};
 
 pub(crate) use self::{
     connections::SendLimits,
@@ -49,6 +49,8 @@ pub(crate) use self::{
 
 /// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.
 const READ_BYTES: usize = 64 * 1024;
+/// How often a turn lets others publish once more before it flushes.
+const GATHERINGS_MAX: usize = 64;
 /// While so many payload bytes wait to be flushed, no mail is taken in; the shards that post it
 /// stop reading in turn.
 const UNFLUSHED_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -65,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) http_limits: crate::http::Limits,
     pub(crate) policy: crate::policy::Policy,
     pub(crate) router: axum::Router,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) hub_limits: parlor_hub::Limits,
     pub(crate) rooms: Arc<parlor_hub::RoomTable>,
     /// Over how long the goodbyes are spread when the server stops.
@@ -189,11 +192,24 @@ impl Shard {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         loop {
-            let more = self.turn(&mut events);
+            let begun = self.take_in(&mut events);
+            for _ in 0..GATHERINGS_MAX {
+                // Those who publish one by one and wait for each answer are answered, and asked
+                // for more, before the batch goes out.
+                if !self.waiting.take_answered() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                self.take_mail();
+            }
+            let more = self.give_out(&begun);
             if self.is_done() {
                 return Ok(());
             }
             turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(16) {
+                self.publish_counters();
+            }
             if self.http.is_busy() || turns.is_multiple_of(16) {
                 tokio::task::yield_now().await;
             }
@@ -205,6 +221,7 @@ impl Shard {
             if !events.is_empty() || self.http.has_news() {
                 continue;
             }
+            self.publish_counters();
             let wake_at = self.wake_at();
             if sleep.deadline() != wake_at {
                 sleep.as_mut().reset(wake_at);

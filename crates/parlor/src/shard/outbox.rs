@@ -93,6 +93,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     messages: usize,
     dropped: Dropped,
+    /// Messages dropped for being of low priority, and for a newer one, since this was last asked.
+    losses: (u64, u64),
     /// When the socket last took a byte, or the backlog began: milliseconds of the shard's clock.
     pub(crate) progress: u64,
 }
@@ -108,6 +110,7 @@ impl Outbox {
             bytes: 0,
             messages: 0,
             dropped: Vec::new(),
+            losses: (0, 0),
             progress: now,
         }
     }
@@ -143,18 +146,17 @@ impl Outbox {
             return true;
         }
         if let Some(tag) = chunk.tag.filter(|tag| tag.event.is_some()) {
-            self.drop_where(
-                |other| other.room == tag.room && other.event == tag.event,
-                usize::MAX,
-            );
+            let same = |other: &Tag| other.room == tag.room && other.event == tag.event;
+            self.losses.1 += self.drop_where(same, usize::MAX);
         }
         let over = self.over(&chunk, bounds);
         if over > 0 {
-            self.drop_where(|tag| tag.priority == Priority::Low, over);
+            self.losses.0 += self.drop_where(|tag| tag.priority == Priority::Low, over);
             if self.over(&chunk, bounds) > 0 {
                 return match chunk.tag {
                     Some(tag) if tag.priority == Priority::Low => {
                         self.note_dropped(tag.room);
+                        self.losses.0 += 1;
                         true
                     }
                     _ => false,
@@ -184,9 +186,10 @@ impl Outbox {
     }
 
     /// Drops tagged chunks that have not been begun, oldest first, until `enough` bytes are gone.
-    fn drop_where(&mut self, which: impl Fn(&Tag) -> bool, enough: usize) {
+    /// Tells how many.
+    fn drop_where(&mut self, which: impl Fn(&Tag) -> bool, enough: usize) -> u64 {
         let begun = self.begun || self.sent > 0;
-        let (mut gone, mut index) = (0, 0);
+        let (mut gone, mut count, mut index) = (0, 0, 0);
         let mut chunks = std::mem::take(&mut self.chunks);
         chunks.retain(|chunk| {
             let first = index == 0 && begun;
@@ -198,12 +201,14 @@ impl Outbox {
                 return true;
             };
             gone += chunk.bytes.len();
+            count += 1;
             self.messages -= chunk.messages;
             self.note_dropped(tag.room);
             false
         });
         self.bytes -= gone;
         self.chunks = chunks;
+        count
     }
 
     fn note_dropped(&mut self, room: RoomKey) {
@@ -211,6 +216,17 @@ impl Outbox {
             Some((_, count)) => *count += 1,
             None => self.dropped.push((room, 1)),
         }
+    }
+
+    /// How many messages were dropped for being of low priority, and how many for a newer one,
+    /// since this was last asked.
+    pub(crate) fn take_losses(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// Messages that wait, one that was sent in part included.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
     }
 
     /// What was dropped since this was last asked.

@@ -6,7 +6,10 @@ use parlor_hub::{Draft, MemberId, MessageId, RoomName, RoomRef};
 use tokio::sync::oneshot;
 
 use super::Shard;
-use crate::door::UPLINK_BYTES;
+use crate::{
+    door::UPLINK_BYTES,
+    metrics::{Door, Traffic},
+};
 
 /// The tokens of this module have this bit; those of sessions count up from 1.
 const OURS: u64 = 1 << 63;
@@ -43,6 +46,15 @@ pub(crate) enum Answer {
 pub(super) struct Waiting {
     answers: HashMap<u64, oneshot::Sender<Answer>>,
     last: u64,
+    /// Somebody was answered since this was last asked.
+    answered: bool,
+}
+
+impl Waiting {
+    /// Whether somebody was answered since this was last asked.
+    pub(super) fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.answered)
+    }
 }
 
 impl Shard {
@@ -58,6 +70,12 @@ impl Shard {
             uplink,
             answer,
         } = publish;
+        let traffic = Traffic {
+            messages_in: 1,
+            bytes_in: draft.payload.len() as u64,
+            messages_out: 0,
+        };
+        self.connections.counters.passed(Door::Http, traffic);
         self.waiting.last += 1;
         let token = OURS | self.waiting.last;
         draft.token = Some(token);
@@ -92,6 +110,7 @@ impl Shard {
         if let Some(waiting) = self.waiting.answers.remove(&token) {
             // The sender may be gone already, which is no loss.
             let _ = waiting.send(answer);
+            self.waiting.answered = true;
         }
         true
     }

@@ -10,10 +10,14 @@ use parlor_hub::MemberKey;
 
 use super::{
     Mail, READ_BYTES, Shard,
+    accept::Acceptor,
     connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
     poll::PollSet,
 };
-use crate::door::{CloseReason, Session, Then, Turn};
+use crate::{
+    door::{CloseReason, Session, Then, Turn},
+    metrics::{End, Held, Traffic},
+};
 
 /// The token of the mailbox's waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -23,36 +27,49 @@ const STALL_MS: u64 = 100;
 /// A reply buffer above this is given back.
 const KEEP_BYTES: usize = 64 * 1024;
 
+/// A turn under way.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// When it began: milliseconds of the shard's clock.
+    at: u64,
+    /// More events wait than were taken.
+    filled: bool,
+}
+
 impl Shard {
-    /// Does what is ready now. True where more could be done at once.
-    pub(super) fn turn(&mut self, events: &mut Events) -> bool {
-        let began = self.look_at_clock();
+    /// The first half of a turn: takes in what is ready, and what the hub makes of it.
+    pub(super) fn take_in(&mut self, events: &mut Events) -> Begun {
+        let at = self.look_at_clock();
         let filled = PollSet::filled(events);
-        self.hub_due = self.hub.tick(began, &mut self.effects);
+        self.hub_due = self.hub.tick(at, &mut self.effects);
         self.perform();
         self.take_events(events);
         self.take_mail();
         self.take_back();
+        self.count_http();
         self.accept();
         self.read_ready();
         if !filled {
             self.expire();
         }
         self.drain();
+        Begun { at, filled }
+    }
+
+    /// The second half: gives out what others are to hear. True where more could be done at once.
+    pub(super) fn give_out(&mut self, begun: &Begun) -> bool {
         self.post();
         let unflushed = self.flush();
         self.reap();
-        let taken = self.look_at_clock() - began;
+        let taken = self.look_at_clock() - begun.at;
         if taken > STALL_MS {
+            self.connections.counters.slow_turn();
             self.lenient_until = self.connections.now + taken;
         }
         let count = self.connections.len() + self.http.len();
         self.mailboxes[usize::from(self.id.0)].tell_connections(count);
-        let accepting = self
-            .acceptor
-            .as_ref()
-            .is_some_and(super::accept::Acceptor::is_ready);
-        filled || unflushed || accepting || !self.ready.is_empty()
+        let accepting = self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
+        begun.filled || unflushed || accepting || !self.ready.is_empty()
     }
 
     fn look_at_clock(&mut self) -> u64 {
@@ -140,7 +157,7 @@ impl Shard {
                 }
             }
             Read::Empty => {}
-            Read::End => self.end(key),
+            Read::End => self.end(key, End::Peer),
         }
         self.read_buffer = buffer;
     }
@@ -184,6 +201,11 @@ impl Shard {
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
+        let traffic = std::mem::take(&mut self.tools.traffic);
+        if traffic != Traffic::default() {
+            let door = self.connections.hot[key.slot as usize].door;
+            self.connections.counters.passed(door, traffic);
+        }
         self.connections.send(key, &reply, 1);
         if reply.capacity() > KEEP_BYTES {
             reply = Vec::new();
@@ -191,14 +213,18 @@ impl Shard {
         self.reply = reply;
         match result {
             Ok(Then::Continue) => {}
-            Ok(Then::Linger) => self.linger(key),
+            Ok(Then::Linger(end)) => self.linger(key, end),
             Ok(Then::End) => self.finish(key),
-            Err(_) => self.connections.doom(key, CloseReason::Fault),
+            Err(_) => {
+                self.connections.counters.panicked();
+                self.connections.doom(key, CloseReason::Fault);
+            }
         }
         self.perform();
     }
 
-    fn take_mail(&mut self) {
+    /// Takes in what other shards and those outside have posted.
+    pub(super) fn take_mail(&mut self) {
         let waiting: usize = self
             .unflushed
             .iter()
@@ -221,6 +247,23 @@ impl Shard {
             }
         }
         self.mail = mail;
+    }
+
+    /// Shows what has been counted. Not every turn under load: it is some hundred stores.
+    pub(super) fn publish_counters(&mut self) {
+        let counts = self.hub.counts();
+        let own = usize::from(self.id.0);
+        let held = Held {
+            connections: self.connections.len() + self.http.len(),
+            rooms: counts.rooms_homed,
+            history_messages: counts.history_messages,
+            history_bytes: counts.history_bytes,
+            outbox_bytes: self.connections.backlog_bytes(),
+            mailbox_bytes: self.mailboxes[own].bytes(),
+        };
+        let counters = &mut self.connections.counters;
+        counters.hold(held);
+        self.settings.metrics.publish(own, counters);
     }
 
     /// Posts this turn's words, one wake-up for each shard.

@@ -2,15 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod backlog;
+mod event_stream;
 mod client_socket;
 mod client_support;
-mod event_stream;
 mod http_files;
 mod http_moves;
 mod http_origins;
 mod http_rows;
 mod http_support;
 mod hub;
+mod metrics;
 mod peer;
 mod returning;
 mod several_rooms;

@@ -13,11 +13,14 @@ use parlor_proto::{
 };
 
 use super::{Desk, peer};
-use crate::door::{
-    Item, Then, Turn,
-    enter::{LOBBY, NEVER},
-    item::RELAY,
-    opaque::{self, Target},
+use crate::{
+    door::{
+        Item, Then, Turn,
+        enter::{LOBBY, NEVER},
+        item::RELAY,
+        opaque::{self, Target},
+    },
+    metrics::End,
 };
 
 /// Requests of one member whose answer has not come; one more is an error.
@@ -160,7 +163,7 @@ impl Dialogue {
                 let code = CloseCode::POLICY_VIOLATION;
                 desk.connection
                     .close(Some(code), "too many errors", None, desk.turn.reply);
-                Then::Linger
+                Then::Linger(End::Violation)
             }
         }
     }

@@ -15,6 +15,7 @@ use super::{
     socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
     tools::envelope,
 };
+use crate::metrics::{Door, End};
 
 pub(crate) use self::dialogue::Speech;
 
@@ -62,6 +63,13 @@ impl Desk<'_, '_> {
 }
 
 impl Session for Signal {
+    fn door(&self) -> Door {
+        match self.dialogue.speech {
+            Speech::Json(_) => Door::Signal,
+            Speech::Raw(_) => Door::WebSocket,
+        }
+    }
+
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
         let Self {
             connection,
@@ -127,7 +135,7 @@ impl Session for Signal {
                     let code = CloseCode::TRY_AGAIN_LATER;
                     desk.connection
                         .close(Some(code), &text, None, desk.turn.reply);
-                    return Then::Linger;
+                    return Then::Linger(End::Limit);
                 }
             }
             News::Dropped { room, count } => {
@@ -199,5 +207,6 @@ fn deliver(
         text.clear();
         envelope(item, &mut text);
         say(connection, &text, tools, reply);
+        tools.traffic.messages_out += u64::from(item.is_message());
     }
 }

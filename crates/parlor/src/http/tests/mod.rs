@@ -95,6 +95,7 @@ async fn start(setup: Setup) -> Server {
         doors: setup.doors,
         assets: setup.assets,
         pages,
+        metrics: None,
         draining: Arc::clone(&draining),
     };
     let router = router(routes, &policy, &setup.limits);
@@ -106,6 +107,7 @@ async fn start(setup: Setup) -> Server {
         policy,
         claims: Box::new(|head| head.path() == "/door"),
         router,
+        metrics: Arc::default(),
         stopping,
     });
     let end = Rc::new(end);

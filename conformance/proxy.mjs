@@ -1,0 +1,48 @@
+// A TCP proxy on a free port of 127.0.0.1 whose connections can be cut, and whose target moved.
+
+import { createServer, connect } from 'node:net';
+
+/** `port` to connect to; `target` is the port behind, or 0 to refuse; `cut()` resets everybody. */
+export async function startProxy(target) {
+  const pairs = new Set();
+  const proxy = { port: 0, target, connections: 0 };
+  const server = createServer((client) => {
+    proxy.connections += 1;
+    if (proxy.target === 0) {
+      client.destroy();
+      return;
+    }
+    const behind = connect(proxy.target, '127.0.0.1');
+    const pair = [client, behind];
+    pairs.add(pair);
+    for (const [from, to] of [pair, [behind, client]]) {
+      from.pipe(to);
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        to.destroy();
+        pairs.delete(pair);
+      });
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  proxy.port = server.address().port;
+  proxy.cut = () => {
+    for (const pair of pairs) pair.forEach((socket) => socket.resetAndDestroy());
+  };
+  proxy.stop = () => {
+    proxy.cut();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return proxy;
+}
+
+/** Publishes text in a room; gives the message's id. */
+export async function publish(server, room, text) {
+  const response = await fetch(`${server.http}/rooms/${room}/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'text/plain' },
+    body: text,
+  });
+  if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`);
+  return (await response.json()).id;
+}
