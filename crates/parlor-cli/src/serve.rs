@@ -31,7 +31,10 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let signals = Signals::new().context("cannot wait for signals")?;
     let again = Signals::new().context("cannot wait for signals")?;
     let listeners = config.bind().map_err(|error| anyhow!("{error}"))?;
-    announce(log.format, &start_lines(&config, &listeners, descriptors)?);
+    let mut lines = start_lines(&config, &listeners, descriptors)?;
+    let metrics = server.metrics_address();
+    lines.extend(metrics.map(|address| format!("metrics on http://{address}/metrics")));
+    announce(log.format, &lines);
     drop(entered);
     Ok(runtime.block_on(async {
         tokio::select! {

@@ -30,6 +30,10 @@ pub struct Config {
     /// How many shards (threads that own connections) to run, 1 to 1,024. Default `None`: one for
     /// each core that the process may use; [`Config::shard_count`] gives the number.
     pub shards: Option<NonZeroUsize>,
+    /// An address where only `/metrics`, `/healthz` and `/readyz` are served, to whoever can reach
+    /// it. Default: none; `/metrics` is then served beside the doors while all of
+    /// [`listen`](Self::listen) is loopback, and nowhere otherwise.
+    pub metrics_listen: Option<SocketAddr>,
     /// A directory whose files are served beside the doors. Default: none.
     pub static_dir: Option<PathBuf>,
     /// Origins that may connect from a browser beside the page's own, as `scheme://host` or
@@ -226,6 +230,7 @@ impl Default for Config {
         Self {
             listen: DEFAULT_LISTEN.to_vec(),
             shards: None,
+            metrics_listen: None,
             static_dir: None,
             origins: Vec::new(),
             connections_max: None,
@@ -389,6 +394,17 @@ impl Config {
             }
         }
         Ok(listeners)
+    }
+
+    /// Binds [`Config::metrics_listen`], if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] where it cannot be had.
+    pub(crate) fn bind_metrics(&self) -> Result<Option<TcpListener>, BindError> {
+        let bind =
+            |address| TcpListener::bind(address).map_err(|source| BindError { address, source });
+        self.metrics_listen.map(bind).transpose()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,14 +16,15 @@ use parlor_proto::websocket::{self, deflate};
 use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
-    config::{Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
+    config::{BindError, Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
     door, front,
     handle::Handle,
     http,
     metrics::{Exposition, Metrics},
     policy::Policy,
     shard::{
-        Bounds, Cradle, Letter, Mailbox, Mailboxes, SendLimits, Settings, Shard, Slow, millis,
+        Bounds, Cradle, Letter, Listeners, Mailbox, Mailboxes, SendLimits, Settings, Shard, Slow,
+        millis,
     },
 };
 
@@ -48,6 +49,7 @@ pub struct Server {
     draining: Arc<AtomicBool>,
     handle: Handle,
     metrics: Arc<Metrics>,
+    metrics_listener: Option<TcpListener>,
 }
 
 impl fmt::Debug for Server {
@@ -76,6 +78,9 @@ pub enum BuildError {
     /// An allowed origin is not one.
     #[error("{0}")]
     Origin(String),
+    /// The address for metrics cannot be listened on.
+    #[error(transparent)]
+    Metrics(#[from] BindError),
     /// The directory of static files cannot be read.
     #[error("cannot serve {}: {source}", path.display())]
     StaticDir {
@@ -115,7 +120,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] for a setting out of range, a malformed origin, or an unreadable directory.
+    /// [`BuildError`] for a setting out of range, a malformed origin, an unreadable directory, or
+    /// an address for metrics that cannot be had.
     pub fn build(self) -> Result<Server, BuildError> {
         self.config.validate()?;
         let assets = self.config.static_dir.as_ref().map(|path| {
@@ -127,6 +133,7 @@ impl Builder {
         Policy::new(&self.config.origins, false)
             .map_err(|error| BuildError::Origin(error.to_string()))?;
         let metrics = Metrics::new(self.config.shard_count());
+        let metrics_listener = self.config.bind_metrics()?;
         Ok(Server {
             assets: assets.transpose()?,
             config: self.config,
@@ -134,6 +141,7 @@ impl Builder {
             draining: Arc::default(),
             handle: Handle::default(),
             metrics: Arc::new(metrics),
+            metrics_listener,
         })
     }
 }
@@ -142,6 +150,13 @@ impl Server {
     /// Begins a server with the default configuration.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Where `/metrics` is served apart from the doors, once [`Config::metrics_listen`] asks for
+    /// it: bound since [`Builder::build`], served by [`Server::run`].
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref()?.local_addr().ok()
     }
 
     /// Serves on `listeners` until `shutdown` is done, then says goodbye to every client and
@@ -180,18 +195,17 @@ impl Server {
         result.map_err(ServeError::Shard)
     }
 
-    fn start(self, mut listeners: Vec<TcpListener>) -> io::Result<Running> {
-        let loopback_only = is_loopback_only(&listeners)?;
+    fn start(mut self, doors: Vec<TcpListener>) -> io::Result<Running> {
+        let loopback_only = is_loopback_only(&doors)?;
+        let metrics = self.metrics_listener.take();
+        let mut listeners = Listeners { doors, metrics };
         let settings = Arc::new(self.settings(loopback_only)?);
         let count = u16::try_from(self.config.shard_count()).unwrap_or(SHARDS_MAX);
         let mut threads = Vec::new();
         let mut mailboxes = Vec::new();
         for id in 0..count.clamp(1, SHARDS_MAX) {
-            let own = if id == 0 {
-                std::mem::take(&mut listeners)
-            } else {
-                Vec::new()
-            };
+            // The first shard gets them all.
+            let own = std::mem::take(&mut listeners);
             let (thread, mailbox) = Thread::spawn(ShardId(id), own, Arc::clone(&settings))?;
             threads.push(thread);
             mailboxes.push(mailbox);
@@ -241,6 +255,7 @@ impl Server {
             http_limits,
             router: http::router(routes, &policy, &http_limits),
             metrics: Arc::clone(&self.metrics),
+            metrics_router: http::metrics::router(exposition, Arc::clone(&self.draining)),
             policy,
             hub_limits: hub_limits(config),
             rooms: Arc::new(room_table(config)?),
@@ -276,7 +291,7 @@ struct Thread {
 impl Thread {
     fn spawn(
         id: ShardId,
-        listeners: Vec<TcpListener>,
+        listeners: Listeners,
         settings: Arc<Settings>,
     ) -> io::Result<(Self, Arc<Mailbox>)> {
         let (mailbox, made) = mpsc::sync_channel(1);

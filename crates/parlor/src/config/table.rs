@@ -43,6 +43,20 @@ pub static SETTINGS: &[Setting<Config>] = &[
         show: |config| Some(join(&config.origins)),
     },
     Setting {
+        key: "metrics_listen",
+        group: Group::Listening,
+        value: "ADDR:PORT",
+        default: None,
+        help: "Serves /metrics, /healthz and /readyz here and nothing else. Without it /metrics \
+               stands beside the doors while they listen on loopback only.",
+        list: false,
+        apply: |config, text| {
+            config.metrics_listen = Some(text::address(text)?);
+            Ok(())
+        },
+        show: |config| config.metrics_listen.map(|address| address.to_string()),
+    },
+    Setting {
         key: "static",
         group: Group::Listening,
         value: "DIR",

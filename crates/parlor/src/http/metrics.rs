@@ -27,6 +27,11 @@ pub(crate) fn health(draining: Arc<AtomicBool>) -> Router {
         .route("/readyz", get(ready).with_state(draining))
 }
 
+/// Everything on a listener for operators only.
+pub(crate) fn router(exposition: Arc<Exposition>, draining: Arc<AtomicBool>) -> Router {
+    routes(exposition).merge(health(draining))
+}
+
 async fn show(State(exposition): State<Arc<Exposition>>) -> Response {
     let Ok(text) = exposition.text() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

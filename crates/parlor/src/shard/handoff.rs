@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -11,13 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use rustix::fd::OwnedFd;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
-use super::Settings;
+use super::{Settings, accept};
 use crate::{
     door,
     http::{self, Accepted, Outcome, Taken},
     metrics::End,
+    policy::Policy,
 };
 
 /// The HTTP connections of a shard: tasks on its runtime.
@@ -43,6 +44,53 @@ impl fmt::Debug for HttpSide {
             .finish_non_exhaustive()
     }
 }
+
+/// Serves metrics on a listener of their own for as long as the shard's runtime lives, which is
+/// longer than anybody is a member. Must be called inside the runtime.
+pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let loopback_only = listener.local_addr()?.ip().to_canonical().is_loopback();
+    let policy = Policy::new(&[], loopback_only).map_err(io::Error::other)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (never, stopping) = watch::channel(false);
+    let context = Rc::new(http::Context {
+        limits: settings.http_limits,
+        policy,
+        claims: Box::new(|_| false),
+        router: settings.metrics_router.clone(),
+        metrics: Arc::clone(&settings.metrics),
+        stopping,
+    });
+    let places = Arc::new(Semaphore::new(SCRAPERS_MAX));
+    tokio::task::spawn_local(async move {
+        let _never = never;
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let accepted = Accepted {
+                        stream,
+                        read: Bytes::new(),
+                        since: tokio::time::Instant::now(),
+                        peer,
+                    };
+                    let context = Rc::clone(&context);
+                    tokio::task::spawn_local(async move {
+                        http::serve(accepted, context).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept for metrics");
+                    tokio::time::sleep(accept::RETRY).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Connections to the listener for metrics; one more waits until one of them closes.
+const SCRAPERS_MAX: usize = 64;
 
 impl HttpSide {
     pub(super) fn new(settings: &Settings) -> Self {

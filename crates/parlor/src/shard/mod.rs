@@ -68,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) policy: crate::policy::Policy,
     pub(crate) router: axum::Router,
     pub(crate) metrics: Arc<Metrics>,
+    /// The routes of the listener for metrics.
+    pub(crate) metrics_router: axum::Router,
     pub(crate) hub_limits: parlor_hub::Limits,
     pub(crate) rooms: Arc<parlor_hub::RoomTable>,
     /// Over how long the goodbyes are spread when the server stops.
@@ -75,6 +77,14 @@ pub(crate) struct Settings {
     /// Keys the choice of a room's home; the same in all shards.
     pub(crate) seeds: parlor_hub::Seeds,
     pub(crate) door: crate::door::Settings,
+}
+
+/// The listeners that one shard accepts from.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) doors: Vec<std::net::TcpListener>,
+    /// Serves only what operators ask for.
+    pub(crate) metrics: Option<std::net::TcpListener>,
 }
 
 /// One core's connections and rooms.
@@ -148,12 +158,15 @@ impl Shard {
         cradle: Cradle,
         mailboxes: Mailboxes,
         settings: Arc<Settings>,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Listeners,
     ) -> io::Result<Self> {
-        let acceptor = match listeners.is_empty() {
+        let acceptor = match listeners.doors.is_empty() {
             true => None,
-            false => Some(Acceptor::new(listeners, &cradle.poll)?),
+            false => Some(Acceptor::new(listeners.doors, &cradle.poll)?),
         };
+        if let Some(listener) = listeners.metrics {
+            handoff::serve_metrics(listener, &settings)?;
+        }
         let shards = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
         Ok(Self {
             id,

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod backlog;
-mod event_stream;
 mod client_socket;
 mod client_support;
+mod event_stream;
 mod http_files;
 mod http_moves;
 mod http_origins;

@@ -2,12 +2,13 @@
 
 use std::{
     io::{Read, Write},
+    net::TcpStream,
     num::NonZero,
-    thread,
     time::{Duration, Instant},
 };
 
 use axum::{Router, routing::get};
+use parlor::Config;
 use serde_json::json;
 
 use crate::{
@@ -48,7 +49,6 @@ impl TestServer {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{series} is {number}");
-            thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -331,4 +331,74 @@ fn nothing_of_a_client_stands_in_a_scrape() {
     for id in [&joined["id"], &joined["peers"][0]["id"], &own["id"]] {
         assert!(!body.contains(id.as_str().unwrap()), "{body}");
     }
+}
+
+/// The status and body of the answer on the listener for metrics.
+fn apart(server: &TestServer, request: &str) -> (String, String) {
+    let stream = TcpStream::connect(server.metrics.unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let response = TestServer::exchange_on(stream, request.as_bytes());
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn whoever_comes_from_outside_sees_no_metrics() {
+    let server = TestServer::start_at("0.0.0.0:0", |_| {}, Router::new());
+    assert_eq!(server.metrics, None);
+    for path in ["/metrics", "/metrics/", "/%6detrics", "//metrics"] {
+        let response = server.exchange(last_get_of(path).as_bytes());
+        assert!(response.starts_with("HTTP/1.1 404 "), "{path}: {response}");
+    }
+    let response = server.exchange(last_get_of("/healthz").as_bytes());
+    assert!(response.ends_with("ok\n"), "{response}");
+}
+
+#[test]
+fn metrics_have_a_listener_of_their_own() {
+    for main in ["0.0.0.0:0", "127.0.0.1:0"] {
+        let own = |config: &mut Config| config.set("metrics-listen", "127.0.0.1:0").unwrap();
+        let server = TestServer::start_at(main, own, Router::new());
+        let member = server.websocket("/ws");
+        let began = Instant::now();
+        loop {
+            let (status, body) = apart(&server, &last_get_of("/metrics"));
+            assert_eq!(status, "200");
+            if body.contains("\nparlor_members{door=\"websocket\"} 1\n") {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{body}");
+        }
+        assert_eq!(apart(&server, &last_get_of("/healthz")).1, "ok\n");
+        assert_eq!(apart(&server, &last_get_of("/readyz")).1, "ready\n");
+        for request in [
+            last_get_of("/"),
+            last_get_of("/sse"),
+            last_get_of("/ws"),
+            upgrade("/ws", "").replace("Upgrade\r\n", "Upgrade, close\r\n"),
+            last_get_of("/rooms/tea/messages").replace("GET", "POST"),
+        ] {
+            assert_eq!(apart(&server, &request).0, "404", "{request}");
+        }
+        let elsewhere = last_get_of("/metrics").replace("localhost", "evil.example");
+        assert_eq!(apart(&server, &elsewhere).0, "421");
+        drop(member);
+    }
+}
+
+#[test]
+fn a_server_that_drains_says_so_where_its_metrics_are() {
+    let mut server = TestServer::start(|config| {
+        config.set("metrics-listen", "127.0.0.1:0").unwrap();
+        config.drain = Duration::from_secs(2);
+    });
+    let members: Vec<_> = (0..4).map(|_| server.websocket("/ws")).collect();
+    server.begin_stop();
+    let began = Instant::now();
+    while apart(&server, &last_get_of("/readyz")).0 != "503" {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    assert_eq!(apart(&server, &last_get_of("/metrics")).0, "200");
+    drop(members);
+    server.stop();
 }

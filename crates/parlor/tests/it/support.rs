@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A server that stops when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    /// Where metrics are served apart.
+    pub(crate) metrics: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<Result<(), parlor::ServeError>>>,
 }
@@ -30,21 +32,30 @@ impl TestServer {
 
     /// The same, with pages of the embedder's own.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config), pages: Router) -> Self {
+        Self::start_at("127.0.0.1:0", change, pages)
+    }
+
+    /// The same, at an address of this machine's.
+    pub(crate) fn start_at(address: &str, change: impl FnOnce(&mut Config), pages: Router) -> Self {
         let mut config = Config::default();
         config.drain = Duration::ZERO;
         change(&mut config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(address).unwrap();
         // Accepted sockets inherit it: a reader that stalls is noticed after kilobytes, not
         // megabytes.
         SockRef::from(&listener)
             .set_send_buffer_size(16 * 1024)
             .unwrap();
-        let address = listener.local_addr().unwrap();
+        let mut address = listener.local_addr().unwrap();
+        if address.ip().is_unspecified() {
+            address.set_ip([127, 0, 0, 1].into());
+        }
         let server = Server::builder()
             .config(config)
             .routes(pages)
             .build()
             .unwrap();
+        let metrics = server.metrics_address();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -54,6 +65,7 @@ impl TestServer {
         });
         Self {
             address,
+            metrics,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -84,7 +96,11 @@ impl TestServer {
 
     /// Sends bytes and returns everything that comes until the server closes.
     pub(crate) fn exchange(&self, request: &[u8]) -> String {
-        let mut stream = self.tcp();
+        Self::exchange_on(self.tcp(), request)
+    }
+
+    /// The same on a connection that is open.
+    pub(crate) fn exchange_on(mut stream: TcpStream, request: &[u8]) -> String {
         stream.write_all(request).unwrap();
         let mut response = Vec::new();
         let _ = stream.read_to_end(&mut response);
