@@ -16,10 +16,12 @@ after(async () => {
   assert.equal(await server?.stop(), 0, server?.output());
 });
 
-/** Opens the demo and waits until both of its panes are connected. */
+const panes = ['#ann', '#bo', '#cy'];
+
+/** Opens the demo and waits until all of its panes are connected. */
 async function demo(path = '/') {
   const opened = await openPage(browser.context, server.http + path);
-  for (const pane of ['#ann', '#bo']) {
+  for (const pane of panes) {
     await opened.page.locator(`${pane} .state[data-state=connected]`).waitFor();
   }
   return opened;
@@ -33,12 +35,15 @@ async function say(page, pane, text) {
 const heard = (page, pane, text) =>
   page.locator(`${pane} .log li.heard`, { hasText: text }).waitFor();
 
-test('the two panes of one page talk at once', async () => {
+test('the panes of one page talk at once', async () => {
   const { page, errors } = await demo();
   await page.click('#ann .composer button');
   await heard(page, '#bo', 'Hello, Bo!');
   await say(page, '#bo', 'Hello, Ann!');
   await heard(page, '#ann', 'Hello, Ann!');
+  await say(page, '#cy', 'Hello by POST!');
+  await heard(page, '#ann', 'Hello by POST!');
+  await heard(page, '#bo', 'Hello by POST!');
   await page.screenshot({ path: `${screenshots}demo.png`, fullPage: true });
   assert.deepEqual(errors, []);
   await page.close();
@@ -54,6 +59,26 @@ test('two pages talk to each other', async () => {
   await heard(first.page, '#ann', '<b>from the second page</b>');
   assert.deepEqual([...first.errors, ...second.errors], []);
   await Promise.all([first.page.close(), second.page.close()]);
+});
+
+test('whoever was cut off comes back to what it missed, once each', async () => {
+  const { page, errors } = await demo('/#room=cut');
+  await page.click('#bo .toggle');
+  await page.click('#cy .toggle');
+  const texts = ['one', 'two', 'three'];
+  for (const text of texts) await say(page, '#ann', text);
+  for (const pane of ['#bo', '#cy']) {
+    assert.equal(await page.locator(`${pane} .log li.heard`).count(), 0);
+    await page.click(`${pane} .toggle`);
+    await heard(page, pane, 'three');
+    const shown = await page.locator(`${pane} .log li.missed .text`).allTextContents();
+    assert.deepEqual(shown, texts);
+    const ids = await page.locator(`${pane} .log li.missed .id`).allTextContents();
+    assert.deepEqual(ids.map((id) => id.split('-')[1]), ['1', '2', '3']);
+  }
+  await page.screenshot({ path: `${screenshots}demo-back.png`, fullPage: true });
+  assert.deepEqual(errors, []);
+  await page.close();
 });
 
 test('another room is another conversation', async () => {

@@ -61,6 +61,8 @@ static FILES: &[File] = &[
     file!("icon.svg", SVG),
     file!("demo.js", SCRIPT),
     file!("pane.js", SCRIPT),
+    file!("doors.js", SCRIPT),
+    file!("room.js", SCRIPT),
     file!("connection.js", SCRIPT),
     file!("snippets.js", SCRIPT),
     file!("measure.js", SCRIPT),

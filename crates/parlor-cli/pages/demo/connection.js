@@ -1,33 +1,37 @@
-// A WebSocket that comes back: after a loss it tries again, each time a little later.
+// A connection that comes back: after a loss it tries again, each time a little later.
 
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 15_000;
 
 /**
- * Calls its listener with one of
- *   {kind: 'state', state: 'connecting' | 'connected' | 'waiting' | 'closed', delay, reason}
- *   {kind: 'message', data}   data: string or ArrayBuffer
+ * Keeps one link open. `begin(events)` starts to connect and gives a function that ends it; in
+ * between it calls `events.opened()` and `events.lost(reason)`. What comes of a link that was left
+ * is passed over: `events.while(handle)` wraps a handler so.
+ *
+ * Calls `tell` with {state: 'connecting' | 'connected' | 'waiting' | 'closed', delay, reason}.
  */
 export class Connection {
-  #listener;
-  #url = '';
-  #socket = null;
+  #begin;
+  #tell;
+  #end = null;
+  #link = null;
   #timer = 0;
   #failures = 0;
+  #live = false;
 
-  constructor(listener) {
-    this.#listener = listener;
+  constructor(begin, tell) {
+    this.#begin = begin;
+    this.#tell = tell;
     window.addEventListener('online', () => this.#retryNow());
   }
 
-  get connected() {
-    return this.#socket?.readyState === WebSocket.OPEN;
+  get live() {
+    return this.#live;
   }
 
-  /** Leaves what was there and connects to `url`. */
-  open(url) {
+  /** Leaves what was there and connects. */
+  open() {
     this.#drop();
-    this.#url = url;
     this.#failures = 0;
     this.#connect();
   }
@@ -35,42 +39,38 @@ export class Connection {
   /** Leaves, and stays away. */
   close() {
     this.#drop();
-    this.#tell('closed');
-  }
-
-  /** Sends a string; false when there is no connection. */
-  send(text) {
-    if (!this.connected) return false;
-    this.#socket.send(text);
-    return true;
+    this.#tell({ state: 'closed' });
   }
 
   #connect() {
     this.#timer = 0;
-    this.#tell('connecting');
-    const socket = new WebSocket(this.#url);
-    socket.binaryType = 'arraybuffer';
-    this.#socket = socket;
-    const mine = (handle) => (event) => {
-      if (this.#socket === socket) handle(event);
-    };
-    socket.onopen = mine(() => {
-      this.#failures = 0;
-      this.#tell('connected');
+    this.#tell({ state: 'connecting' });
+    const link = {};
+    this.#link = link;
+    const mine =
+      (handle) =>
+      (...values) => {
+        if (this.#link === link) handle(...values);
+      };
+    this.#end = this.#begin({
+      opened: mine(() => {
+        this.#failures = 0;
+        this.#live = true;
+        this.#tell({ state: 'connected' });
+      }),
+      lost: mine((reason) => this.#lost(reason)),
+      while: mine,
     });
-    socket.onmessage = mine((event) => this.#listener({ kind: 'message', data: event.data }));
-    socket.onclose = mine((event) => this.#lost(event));
   }
 
-  #lost(event) {
-    this.#socket = null;
+  #lost(reason) {
+    this.#drop();
     const most = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
-    // Half of it at random: clients that were lost together do not come back together.
+    // At random: clients that were lost together do not come back together.
     const delay = most / 2 + (most / 2) * Math.random();
     this.#failures += 1;
     this.#timer = setTimeout(() => this.#connect(), delay);
-    const reason = [event.code, event.reason].filter(Boolean).join(' ');
-    this.#tell('waiting', { delay, reason });
+    this.#tell({ state: 'waiting', delay, reason });
   }
 
   #retryNow() {
@@ -82,12 +82,9 @@ export class Connection {
   #drop() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(1000);
-  }
-
-  #tell(state, more = {}) {
-    this.#listener({ kind: 'state', state, ...more });
+    this.#link = null;
+    this.#live = false;
+    this.#end?.();
+    this.#end = null;
   }
 }

@@ -1,21 +1,29 @@
-// The page: two panes in one room, and texts to copy that lead into the same room.
+// The page: three panes in one room, and texts to copy that lead into the same room.
 
+import { FrameDoor, SignalDoor, StreamDoor } from './doors.js';
 import { measure } from './measure.js';
-import { Pane, Wire } from './pane.js';
+import { Pane } from './pane.js';
+import { Room } from './room.js';
 import { enableCopying, enableTabs, fill } from './snippets.js';
 
 const ROOM_BYTES_MAX = 128;
 
 // The page may stand below a path of a proxy: the doors are beside it, wherever that is.
 const page = new URL('.', location.href);
-const server = `${page.protocol === 'https:' ? 'wss' : 'ws'}://${page.host}${page.pathname}`;
+const base = {
+  socket: `${page.protocol === 'https:' ? 'wss' : 'ws'}://${page.host}${page.pathname}`,
+  http: `${page.protocol}//${page.host}${page.pathname}`,
+};
 
 const template = document.getElementById('pane');
-const wire = new Wire();
 const panes = [
-  { id: 'ann', name: 'Ann', greeting: 'Hello, Bo!', wire },
-  { id: 'bo', name: 'Bo', greeting: '', wire },
-].map(({ id, ...options }) => new Pane(document.getElementById(id), template, options));
+  { id: 'ann', name: 'Ann', label: 'WebSocket', Door: FrameDoor, greeting: 'Hello, Bo! Hello, Cy!' },
+  { id: 'bo', name: 'Bo', label: 'parlor.v1', Door: SignalDoor },
+  { id: 'cy', name: 'Cy', label: 'EventSource and POST', Door: StreamDoor },
+].map(({ id, Door, ...options }) => {
+  const makeDoor = (name, listener) => new Door({ name, listener });
+  return new Pane(document.getElementById(id), template, { ...options, makeDoor });
+});
 
 const form = document.getElementById('room-form');
 const field = document.getElementById('room');
@@ -29,13 +37,26 @@ function fault(room) {
   return '';
 }
 
-function enter(room) {
-  const url = `${server}ws/${encodeURIComponent(room)}`;
-  fill({ server: server.replace(/\/$/, ''), 'room-url': url });
-  for (const pane of panes) pane.enter(url, room);
-  field.value = room;
-  const hash = room === 'lobby' ? ' ' : `#room=${encodeURIComponent(room)}`;
+function enter(name) {
+  const path = encodeURIComponent(name);
+  fill({
+    server: base.socket.replace(/\/$/, ''),
+    http: base.http.replace(/\/$/, ''),
+    'room-url': `${base.socket}ws/${path}`,
+    'stream-url': `${base.http}sse/${path}`,
+    'post-url': `${base.http}rooms/${path}/messages`,
+    'room-name': /^[\w-]+$/.test(name) ? name : quoted(name),
+  });
+  const room = new Room(name);
+  for (const pane of panes) pane.enter(base, room);
+  field.value = name;
+  const hash = name === 'lobby' ? ' ' : `#room=${path}`;
   history.replaceState(null, '', hash.trim() || location.pathname + location.search);
+}
+
+/** One word of a shell. */
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** The room that the page's address names. */
@@ -65,7 +86,7 @@ measureButton.addEventListener('click', async () => {
   measureButton.disabled = true;
   measured.textContent = 'measuring';
   try {
-    const { median, worst } = await measure(`${server}echo`);
+    const { median, worst } = await measure(`${base.socket}echo`);
     measured.textContent = `median ${median.toFixed(1)} ms, worst ${worst.toFixed(1)} ms`;
   } catch (error) {
     measured.textContent = error.message;

@@ -1,56 +1,41 @@
-// One side of the conversation: a connection, what it hears, and a line to write.
-
-import { Connection } from './connection.js';
+// One side of the conversation: a door, what comes through it, and a line to write.
 
 const LOG_ENTRIES_MAX = 200;
-const PENDING_MAX = 100;
 const SHOWN_BYTES_MAX = 24;
 const SHOWN_CHARACTERS_MAX = 2_000;
-
-/**
- * Messages that panes of this page have sent and others have yet to hear. The frames name nobody;
- * this is how the page knows which of them are its own, and how long they took.
- */
-export class Wire {
-  #pending = [];
-
-  sent(name, text) {
-    this.#pending.push({ name, text, at: performance.now(), heardBy: new Set() });
-    if (this.#pending.length > PENDING_MAX) this.#pending.shift();
-  }
-
-  heard(by, text) {
-    const found = this.#pending.find((each) => each.text === text && !each.heardBy.has(by));
-    found?.heardBy.add(by);
-    return found && { name: found.name, took: performance.now() - found.at };
-  }
-}
+const SHOWN_PEERS_MAX = 12;
 
 export class Pane {
   #name;
-  #wire;
-  #base = '';
-  #connection;
+  #door;
+  #room;
   #parts;
   #wanted = true;
   #countdown = 0;
+  /** Whether it asks for what it missed, and when it was back. */
+  #asks = false;
+  #backAt = 0;
 
-  constructor(element, template, { name, greeting, wire }) {
+  /** `door` is made by `makeDoor(name, listener)`. */
+  constructor(element, template, { name, label, makeDoor, greeting = '' }) {
     this.#name = name;
-    this.#wire = wire;
     element.append(template.content.cloneNode(true));
     const find = (selector) => element.querySelector(selector);
+    const options = document.getElementById(`${element.id}-options`);
+    find('.options').append(options.content.cloneNode(true));
     this.#parts = {
       state: find('.state'),
       stateText: find('.state-text'),
-      url: find('.wire code'),
+      wire: find('.wire'),
       log: find('.log'),
       form: find('.composer'),
       text: find('.composer input'),
-      echo: find('input[name=echo]'),
       toggle: find('.toggle'),
+      peers: find('.peers-list'),
+      lastId: find('.last-id'),
     };
     find('.avatar').textContent = name[0];
+    find('.door').textContent = label;
     const heading = find('h3');
     heading.textContent = name;
     heading.id = `${element.id}-name`;
@@ -58,75 +43,113 @@ export class Pane {
     this.#parts.text.setAttribute('aria-label', `Message from ${name}`);
     this.#parts.text.placeholder = `Write as ${name}`;
     this.#parts.text.value = greeting;
-    this.#connection = new Connection((event) => this.#on(event));
+    this.#parts.toggle.setAttribute('aria-describedby', heading.id);
+    this.#door = makeDoor(name, (event) => this.#on(event));
     this.#parts.form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#send();
     });
-    this.#parts.echo.addEventListener('change', () => this.#connect());
     this.#parts.toggle.addEventListener('click', () => this.#toggle());
+    this.#watch(find('input[name=events]'), 'events');
+    this.#watch(find('input[name=echo]'), 'echo');
+    const away = find('input[name=away]');
+    away?.addEventListener('change', () => this.#door.setAway(away.checked));
   }
 
-  /** Enters the room whose door is at `base`. */
+  /** Enters a room. */
   enter(base, room) {
-    this.#base = base;
+    this.#room = room;
     this.#parts.log.replaceChildren();
-    this.#remark(`This is the room ${room}.`);
-    this.#connect();
+    this.#remark(`This is the room ${room.name}.`);
+    this.#backAt = 0;
+    this.#door.turnTo(base, room);
+    this.#showWire();
+    this.#showLastId();
+    if (this.#wanted) this.#door.open();
   }
 
-  #connect() {
-    const query = new URLSearchParams({ name: this.#name });
-    if (this.#parts.echo.checked) query.set('echo', '1');
-    const url = `${this.#base}?${query}`;
-    this.#parts.url.textContent = url;
-    if (this.#wanted) this.#connection.open(url);
+  /** A choice that is part of the address. */
+  #watch(box, option) {
+    if (!box) return;
+    box.checked = this.#door[option];
+    box.addEventListener('change', () => {
+      this.#door.choose(option, box.checked);
+      this.#showWire();
+      if (this.#wanted) this.#door.open();
+    });
   }
 
   #toggle() {
     this.#wanted = !this.#wanted;
-    if (this.#wanted) this.#connect();
-    else this.#connection.close();
-    this.#parts.toggle.textContent = this.#wanted ? 'Disconnect' : 'Connect';
+    if (this.#wanted) this.#door.open();
+    else this.#door.cut();
+    this.#parts.toggle.textContent = this.#wanted ? 'Cut off' : 'Come back';
   }
 
-  #send() {
+  async #send() {
     const text = this.#parts.text.value;
     if (text === '') return;
-    if (!this.#connection.send(text)) {
+    if (!this.#door.connection.live) {
       this.#remark('Not sent: there is no connection.');
       return;
     }
-    this.#wire.sent(this.#name, text);
-    this.#entry('sent', text, 'sent');
+    const note = line('p', 'note', 'sent');
+    const identify = this.#room.sent(this.#name, text, (id) => {
+      note.replaceChildren(code(id), ' sent');
+      this.#showLastId();
+    });
+    this.#append('sent', [line('p', 'text', shortened(text)), note]);
     this.#parts.text.value = '';
     this.#parts.text.focus();
+    try {
+      identify(await this.#door.send(text));
+    } catch (error) {
+      note.textContent = `not sent: ${error.message}`;
+    }
   }
 
   #on(event) {
-    if (event.kind === 'message') this.#hear(event.data);
-    else this.#show(event);
+    if (event.kind === 'message') this.#hear(event);
+    else if (event.kind === 'state') this.#show(event);
+    else if (event.kind === 'back') this.#showBack(event.since);
+    else if (event.kind === 'gap') this.#showGap(event.oldest);
+    else if (event.kind === 'peers') this.#showPeers(event);
+    else if (event.kind === 'remark') this.#remark(event.text);
   }
 
-  #hear(data) {
-    if (typeof data !== 'string') {
-      this.#entry('heard stranger', hex(data), `binary, ${data.byteLength} bytes`);
-      return;
-    }
-    const known = this.#wire.heard(this.#name, data);
-    if (!known) this.#entry('heard stranger', data, 'from elsewhere');
-    else {
-      const kind = known.name === this.#name ? 'heard own' : 'heard';
-      this.#entry(kind, data, `from ${known.name}, ${known.took.toFixed(1)} ms`);
-    }
+  #hear({ id, from, text, bytes, missed }) {
+    const known = text === undefined ? undefined : this.#room.heard(this.#name, { id, text, from });
+    // A stream does not say which events are of before; the page knows when its own were sent.
+    missed ||= known?.at < this.#backAt;
+    // What it said itself before it was cut off comes back with the rest.
+    if (missed && known?.name === this.#name) return;
+    const sender = known?.name ?? from;
+    let kind = 'heard';
+    if (sender === this.#name) kind += ' own';
+    else if (!known) kind += ' stranger';
+    else kind += ` of-${sender.toLowerCase()}`;
+    const notes = [sender ? `from ${sender}` : 'from elsewhere'];
+    if (bytes) notes.push(`binary, ${bytes.byteLength} bytes`);
+    if (missed) notes.push('missed');
+    else if (known) notes.push(`${(performance.now() - known.at).toFixed(1)} ms`);
+    const note = line('p', 'note', '');
+    if (id) note.append(code(id), ' ');
+    note.append(notes.join(', '));
+    const shown = bytes ? hex(bytes) : shortened(text);
+    this.#append(missed ? `${kind} missed` : kind, [line('p', 'text', shown), note]);
+    this.#showLastId();
   }
 
   #show({ state, delay, reason }) {
     const { state: pill, stateText } = this.#parts;
     pill.dataset.state = state;
     clearInterval(this.#countdown);
+    if (state === 'connected' && this.#asks) this.#backAt = performance.now();
+    if (state === 'connected') this.#asks = false;
+    else if (this.#parts.peers) this.#parts.peers.textContent = 'nobody';
+    if (state === 'closed') this.#remark('Cut off.');
     if (state !== 'waiting') {
-      stateText.textContent = { closed: 'disconnected' }[state] ?? state;
+      stateText.textContent = { closed: 'cut off' }[state] ?? state;
       return;
     }
     this.#remark(`Connection lost (${reason}).`);
@@ -139,14 +162,45 @@ export class Pane {
     this.#countdown = setInterval(tick, 250);
   }
 
-  #remark(text) {
-    this.#append('remark', [line('p', '', text)]);
+  #showBack(since) {
+    this.#asks = true;
+    const text = line('p', '', 'Asks for what came ');
+    if (since) text.append('after ', code(since), '.');
+    else text.append('since it came in.');
+    this.#append('remark', [text]);
   }
 
-  #entry(kind, text, note) {
-    const whole = text.length <= SHOWN_CHARACTERS_MAX;
-    const shown = whole ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
-    this.#append(kind, [line('p', 'text', shown), line('p', 'note', note)]);
+  #showGap(oldest) {
+    const text = line('p', '', 'Gap: some messages are gone. ');
+    if (oldest) text.append('The oldest that the room still had is ', code(oldest), '.');
+    else text.append('The room has none of before.');
+    this.#append('remark gap', [text]);
+  }
+
+  #showPeers({ peers, came, left }) {
+    const call = (peer) => peer?.name ?? 'somebody without a name';
+    const shown = peers.slice(0, SHOWN_PEERS_MAX).map((peer) => {
+      const away = peer.data?.away ? ' (away)' : '';
+      return (peer.name ?? 'somebody') + away;
+    });
+    if (peers.length > shown.length) shown.push(`${peers.length - shown.length} more`);
+    this.#parts.peers.textContent = shown.join(', ') || 'nobody else';
+    if (came) this.#remark(`${call(came)} came in.`);
+    if (left) this.#remark(`${call(left)} left.`);
+  }
+
+  #showLastId() {
+    if (this.#parts.lastId) this.#parts.lastId.textContent = this.#door.last ?? 'none';
+  }
+
+  #showWire() {
+    const urls = [this.#door.url()];
+    if (this.#door.postUrl) urls.push(`POST ${this.#door.postUrl()}`);
+    this.#parts.wire.replaceChildren(...urls.map((url) => line('code', '', url)));
+  }
+
+  #remark(text) {
+    this.#append('remark', [line('p', '', text)]);
   }
 
   #append(kind, children) {
@@ -166,6 +220,13 @@ function line(tag, className, text) {
   if (className) element.className = className;
   element.textContent = text;
   return element;
+}
+
+const code = (id) => line('code', 'id', id);
+
+function shortened(text) {
+  const whole = text.length <= SHOWN_CHARACTERS_MAX;
+  return whole ? text : `${text.slice(0, SHOWN_CHARACTERS_MAX)}…`;
 }
 
 function hex(buffer) {
