@@ -2,7 +2,6 @@
 //! and a load tester. What a server does is in the library.
 
 mod arguments;
-mod backoff;
 mod bench;
 mod http;
 mod log;

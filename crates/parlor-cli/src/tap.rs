@@ -1,18 +1,15 @@
 //! `parlor tap`: watches a room.
 
-mod link;
 mod view;
 
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use parlor::client::{Backoff, Builder, CloseCode, ConnectError, Event, Socket, SocketError};
 
-use self::link::{Ending, Link};
 use self::view::{Past, Shown, View};
-use crate::backoff::Backoff;
 use crate::signals::Signals;
 use crate::terminal::{self, FAILED, harmless};
 use crate::url::{Url, query_value};
@@ -89,41 +86,42 @@ async fn watch(arguments: &Tap, url: &Url) -> anyhow::Result<ExitCode> {
         (None, None) => Past::Nothing,
     };
     let mut view = View::new(form, past);
-    let mut backoff = Backoff::default();
-    let mut opened_before = false;
+    let (mut failures, mut opened_before) = (0, false);
     loop {
-        let target = target(arguments, url, &view);
-        let link = match until_stop(&mut signals, Link::open(url, &target)).await {
+        let client = Builder::new(door(arguments, url, &view))
+            .deflate(false)
+            .message_bytes_max(MESSAGE_BYTES_MAX);
+        let opened = match until_stop(&mut signals, client.connect()).await {
             Either::Stop => return Ok(ExitCode::SUCCESS),
-            Either::Done(link) => link,
+            Either::Done(opened) => opened,
         };
-        let lost = match link {
-            Ok(link) => {
+        let (lost, at_least) = match opened {
+            Ok(socket) => {
                 opened_before = true;
-                let opened = Instant::now();
-                let Some(ending) = follow(link, &mut view, &mut signals).await else {
+                let since = Instant::now();
+                let Some(ending) = follow(socket, &mut view, &mut signals).await else {
                     return Ok(ExitCode::SUCCESS);
                 };
-                if opened.elapsed() > STEADY {
-                    backoff.reset();
+                if since.elapsed() > Backoff::default().settled {
+                    failures = 0;
                 }
-                if let Ending::Violation(_) = ending {
-                    terminal::complain(&ending.into());
-                    return Ok(ExitCode::from(FAILED));
+                match ending {
+                    Ending::Closed(why) => (why, None),
+                    Ending::Broken(error @ SocketError::Violation(_)) => return Ok(give_up(error)),
+                    Ending::Broken(error) => (told(&error), None),
                 }
-                ending.to_string()
             }
-            Err(error) if !opened_before => bail!("cannot watch at {}: {error}", arguments.url),
-            Err(error) if !error.may_pass() => {
-                terminal::complain(&error.into());
-                return Ok(ExitCode::from(FAILED));
+            Err(error) if !opened_before => {
+                bail!("cannot watch at {}: {}", arguments.url, told(&error))
             }
-            Err(error) => error.to_string(),
+            Err(error) if error.is_permanent() => return Ok(give_up(error)),
+            Err(error) => (told(&error), error.retry_after()),
         };
-        let wait = backoff.next(random()?);
-        let lost = harmless(&lost);
+        let wait = wait(failures)?.max(at_least.unwrap_or_default());
+        failures = failures.saturating_add(1);
         note(&format!(
-            "connection lost ({lost}), again in {:.1} s",
+            "connection lost ({}), again in {:.1} s",
+            harmless(&lost),
             wait.as_secs_f64()
         ));
         if let Either::Stop = until_stop(&mut signals, tokio::time::sleep(wait)).await {
@@ -132,23 +130,74 @@ async fn watch(arguments: &Tap, url: &Url) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// How a connection ended that nobody here wanted to end.
+enum Ending {
+    /// The server said so.
+    Closed(String),
+    Broken(SocketError),
+}
+
 /// Shows what a connection brings, up to its end; `None` where it was asked to stop.
-async fn follow(mut link: Link, view: &mut View, signals: &mut Signals) -> Option<Ending> {
-    let each = |text: &str| match view.hear(text, SystemTime::now()) {
-        Shown::Line(line) if !terminal::print_line(&line) => ControlFlow::Break(()),
-        Shown::Line(_) | Shown::Nothing => ControlFlow::Continue(()),
-        Shown::Note(text) => {
-            note(&text);
-            ControlFlow::Continue(())
-        }
-    };
-    match until_stop(signals, link.listen(each)).await {
-        Either::Done(ending) if !matches!(ending, Ending::Stopped) => Some(ending),
-        Either::Done(_) | Either::Stop => {
-            link.close().await;
-            None
+async fn follow(mut socket: Socket, view: &mut View, signals: &mut Signals) -> Option<Ending> {
+    loop {
+        let Either::Done(event) = until_stop(signals, socket.next()).await else {
+            break;
+        };
+        let message = match event {
+            None => return Some(Ending::Broken(SocketError::Cut)),
+            Some(Err(error)) => return Some(Ending::Broken(error)),
+            Some(Ok(Event::Close { code, reason })) => {
+                let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+                let why = format!("the server closed it: {code} {reason}");
+                return Some(Ending::Closed(why.trim_end().to_owned()));
+            }
+            Some(Ok(Event::Message(message))) => message,
+            Some(Ok(_)) => continue,
+        };
+        let text = message.as_text().unwrap_or_default();
+        match view.hear(text, SystemTime::now()) {
+            Shown::Line(line) if !terminal::print_line(&line) => break,
+            Shown::Line(_) | Shown::Nothing => {}
+            Shown::Note(text) => note(&text),
         }
     }
+    // Whether it arrives does not matter any more.
+    let goodbye = socket.close(Some(CloseCode::NORMAL), "");
+    let _gone = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
+    None
+}
+
+fn give_up(error: impl Into<anyhow::Error>) -> ExitCode {
+    terminal::complain(&error.into());
+    ExitCode::from(FAILED)
+}
+
+/// An error and its causes as one sentence, and what the server said.
+fn told(error: &(impl std::error::Error + 'static)) -> String {
+    let any: &(dyn std::error::Error + 'static) = error;
+    match any.downcast_ref() {
+        Some(ConnectError::Io(error)) => error.to_string(),
+        Some(ConnectError::Refused(refusal)) if !refusal.text.is_empty() => {
+            let text = refusal.text.lines().next().unwrap_or_default();
+            format!("{error}: {text}")
+        }
+        _ => match any.source() {
+            Some(source) if !error.to_string().contains(&source.to_string()) => {
+                format!("{error}: {source}")
+            }
+            _ => error.to_string(),
+        },
+    }
+}
+
+/// A wait before the next attempt: full jitter, so that clients that were lost together do not come
+/// back together.
+fn wait(failures: u32) -> anyhow::Result<Duration> {
+    let mut backoff = Backoff::default();
+    backoff.first = FIRST_WAIT;
+    let random = getrandom::u32().map_err(|error| anyhow!("no randomness: {error}"))?;
+    let share = f64::from(random) / f64::from(u32::MAX);
+    Ok(backoff.window(failures).mul_f64(share))
 }
 
 async fn until_stop<T>(signals: &mut Signals, future: impl Future<Output = T>) -> Either<T> {
@@ -158,15 +207,13 @@ async fn until_stop<T>(signals: &mut Signals, future: impl Future<Output = T>) -
     }
 }
 
-fn target(arguments: &Tap, url: &Url, view: &View) -> String {
-    let path = url.door(&["ws", &arguments.room]);
+/// The room's door with what was missed.
+fn door(arguments: &Tap, url: &Url, view: &View) -> String {
+    let (server, path) = (url.authority(), url.door(&["ws", &arguments.room]));
     let name = arguments.name.as_ref();
     let name = name.map(|name| format!("&name={}", query_value(name)));
-    format!(
-        "{path}?events=all&{}{}",
-        view.query(),
-        name.unwrap_or_default()
-    )
+    let (past, name) = (view.query(), name.unwrap_or_default());
+    format!("ws://{server}{path}?events=all&{past}{name}")
 }
 
 /// A room's name, checked before a server has to refuse it.
@@ -183,9 +230,7 @@ fn note(text: &str) {
     terminal::note(format_args!("-- {text}"));
 }
 
-fn random() -> anyhow::Result<u32> {
-    getrandom::u32().map_err(|error| anyhow!("no randomness: {error}"))
-}
-
-/// A connection that lasted for this long was no failure.
-const STEADY: Duration = Duration::from_secs(10);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// An envelope may be somewhat longer than the longest message of a server, 1 MiB by default.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;

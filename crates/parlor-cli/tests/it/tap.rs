@@ -275,7 +275,7 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
     refuses(
         &["tap", "tea", "--url", &format!("{url}/elsewhere")],
         2,
-        &format!("cannot watch at {url}/elsewhere: the server answered 404"),
+        &format!("cannot watch at {url}/elsewhere: the server answered 404: not found"),
     );
     refuses(
         &["tap", "a\tb"],
