@@ -4,6 +4,7 @@
 //! memory is a codec (`decode`, `encode`); one with memory is a machine that is fed bytes, yields
 //! events and appends the bytes that it wants to send to a buffer of the caller's.
 
+pub mod engineio;
 pub mod signal;
 pub mod sse;
 pub mod websocket;

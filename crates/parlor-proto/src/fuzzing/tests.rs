@@ -29,3 +29,18 @@ fn handshake() {
 fn deflate_negotiation() {
     replay("deflate_negotiation", super::deflate_negotiation);
 }
+
+#[test]
+fn engineio_payload() {
+    replay("engineio_payload", super::engineio_payload);
+}
+
+#[test]
+fn engineio_request() {
+    replay("engineio_request", super::engineio_request);
+}
+
+#[test]
+fn engineio_session() {
+    replay("engineio_session", super::engineio_session);
+}
