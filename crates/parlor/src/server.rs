@@ -23,8 +23,8 @@ use crate::{
     metrics::{Exposition, Metrics},
     policy::Policy,
     shard::{
-        Bounds, Cradle, Letter, Listeners, Mailbox, Mailboxes, SendLimits, Settings, Shard, Slow,
-        millis,
+        Addresses, Bounds, Cradle, Letter, Listeners, Mailbox, Mailboxes, SendLimits, Settings,
+        Shard, Slow, millis,
     },
 };
 
@@ -252,6 +252,7 @@ impl Server {
             ping_interval: config.ping_interval,
             ping_timeout: config.ping_timeout,
             connections_max: config.connection_limit(),
+            addresses: Addresses::new(config.connections_per_address_max),
             http_limits,
             router: http::router(routes, &policy, &http_limits),
             metrics: Arc::clone(&self.metrics),

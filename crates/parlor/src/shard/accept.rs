@@ -1,6 +1,11 @@
 //! Accepting: one shard owns the listeners and deals the sockets out.
 
-use std::{io, net::TcpListener, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use mio::{Interest, Token, unix::SourceFd};
 use rustix::{
@@ -9,7 +14,12 @@ use rustix::{
     net::SocketFlags,
 };
 
-use super::{life::millis, poll::PollSet};
+use super::{
+    addresses::{Addresses, Place},
+    life::millis,
+    poll::PollSet,
+};
+use crate::metrics::{Counters, Refused};
 
 /// Sockets accepted in one turn, at most.
 const ACCEPTS_PER_TURN: usize = 256;
@@ -20,6 +30,15 @@ const FIRST_TOKEN: usize = usize::MAX - 1;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\n\
     content-length: 0\r\nconnection: close\r\n\r\n";
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 5\r\n\
+    content-length: 0\r\nconnection: close\r\n\r\n";
+
+/// A socket that was accepted, with its place among those of its address where that is limited.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(super) socket: OwnedFd,
+    pub(super) place: Option<Box<Place>>,
+}
 
 /// The listeners of the server.
 #[derive(Debug)]
@@ -27,6 +46,8 @@ pub(super) struct Acceptor {
     listeners: Vec<Listener>,
     /// Given up to accept, and so refuse, one more connection when descriptors run out.
     reserve: Option<OwnedFd>,
+    /// The limit of each address, if there is one.
+    addresses: Option<Arc<Addresses>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +61,11 @@ struct Listener {
 
 impl Acceptor {
     /// Watches the listeners. They are made non-blocking.
-    pub(super) fn new(listeners: Vec<TcpListener>, poll: &PollSet) -> io::Result<Self> {
+    pub(super) fn new(
+        listeners: Vec<TcpListener>,
+        poll: &PollSet,
+        addresses: Option<Arc<Addresses>>,
+    ) -> io::Result<Self> {
         for (index, listener) in listeners.iter().enumerate() {
             listener.set_nonblocking(true)?;
             // Accepted sockets inherit it, which saves a call for each.
@@ -59,7 +84,11 @@ impl Acceptor {
                 exhausted: None,
             })
             .collect();
-        Ok(Self { listeners, reserve })
+        Ok(Self {
+            listeners,
+            reserve,
+            addresses,
+        })
     }
 
     /// Notes an event. False where the token is no listener's.
@@ -85,25 +114,37 @@ impl Acceptor {
     }
 
     /// Accepts what waits, as many as a turn may. `room` says how many may come in; the others are
-    /// refused with 503.
-    /// Returns how many were refused.
-    pub(super) fn accept(&mut self, now: u64, room: usize, sockets: &mut Vec<OwnedFd>) -> usize {
-        let mut refused = 0;
+    /// refused with 503, and those whose address has too many already with 429.
+    pub(super) fn accept(
+        &mut self,
+        now: u64,
+        room: usize,
+        counters: &mut Counters,
+    ) -> Vec<Newcomer> {
+        let mut newcomers = Vec::new();
         let mut budget = ACCEPTS_PER_TURN;
         for index in 0..self.listeners.len() {
             let listener = &mut self.listeners[index];
             while budget > 0 && listener.ready && listener.exhausted.is_none() {
                 budget -= 1;
                 match accept(&listener.socket) {
-                    Ok(socket) if sockets.len() < room => sockets.push(socket),
+                    Ok(socket) if newcomers.len() < room => {
+                        match place(self.addresses.as_ref(), &socket) {
+                            Ok(place) => newcomers.push(Newcomer { socket, place }),
+                            Err(()) => {
+                                counters.refused(Refused::AddressLimit);
+                                refuse(&socket, TOO_MANY);
+                            }
+                        }
+                    }
                     Ok(socket) => {
-                        refused += 1;
-                        refuse(&socket);
+                        counters.refused(Refused::Limit);
+                        refuse(&socket, FULL);
                     }
                     Err(Errno::AGAIN) => listener.ready = false,
                     Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                         listener.exhausted = Some(now);
-                        refused += self.refuse_with_reserve(index);
+                        self.refuse_with_reserve(index, counters);
                         break;
                     }
                     // The peer is gone before it was accepted; others may wait.
@@ -111,24 +152,24 @@ impl Acceptor {
                 }
             }
         }
-        refused
+        newcomers
     }
 
     /// Out of descriptors: closes the spare one, so that those who wait hear a 503 and not
-    /// silence. Returns how many.
-    fn refuse_with_reserve(&mut self, index: usize) -> usize {
+    /// silence.
+    fn refuse_with_reserve(&mut self, index: usize, counters: &mut Counters) {
         let listener = &self.listeners[index].socket;
-        let mut count = 0;
         for _ in 0..ACCEPTS_PER_TURN {
             drop(self.reserve.take());
-            let refused = accept(listener).map(|socket| refuse(&socket));
+            let refused = accept(listener).map(|socket| {
+                counters.refused(Refused::Limit);
+                refuse(&socket, FULL);
+            });
             self.reserve = reserve(listener).ok();
-            count += usize::from(refused.is_ok());
             if refused.is_err() || self.reserve.is_none() {
                 break;
             }
         }
-        count
     }
 
     /// Lets listeners that met the descriptor limit a while ago try again.
@@ -156,11 +197,24 @@ fn accept(listener: &TcpListener) -> Result<OwnedFd, Errno> {
     )
 }
 
+/// The place of a socket among those of its address, where that is limited; an error where there
+/// is none left. A peer that is gone already needs none.
+fn place(addresses: Option<&Arc<Addresses>>, socket: &OwnedFd) -> Result<Option<Box<Place>>, ()> {
+    let Some(addresses) = addresses else {
+        return Ok(None);
+    };
+    let peer = rustix::net::getpeername(socket).ok().flatten();
+    match peer.and_then(|peer| SocketAddr::try_from(peer).ok()) {
+        Some(peer) => addresses.take(peer.ip()).map(Box::new).map(Some).ok_or(()),
+        None => Ok(None),
+    }
+}
+
 /// Tells the client that there is no place, and closes.
-fn refuse(socket: &OwnedFd) {
+fn refuse(socket: &OwnedFd, answer: &[u8]) {
     // A request that has come already is read, so that closing does not reset the answer away.
     let mut head = [0; 4096];
-    let _ = rustix::net::send(socket, FULL, rustix::net::SendFlags::NOSIGNAL);
+    let _ = rustix::net::send(socket, answer, rustix::net::SendFlags::NOSIGNAL);
     let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Write);
     let _ = rustix::net::recv(socket, &mut head[..], rustix::net::RecvFlags::DONTWAIT);
 }

@@ -1,6 +1,6 @@
 //! The sockets of one shard: a slab, its deadlines, and the send path.
 
-use std::io;
+use std::{collections::HashMap, io};
 
 use bytes::Bytes;
 use mio::Token;
@@ -12,6 +12,8 @@ use rustix::{
 };
 
 use super::{
+    accept::Newcomer,
+    addresses::Place,
     batch::Encoded,
     outbox::{Bounds, Chunk, Dropped, Outbox, Tag},
     poll::PollSet,
@@ -120,6 +122,8 @@ pub(crate) struct Connections {
     /// Unsent bytes of all connections.
     backlog_bytes: usize,
     open: usize,
+    /// By slot; none where the connections of an address are not limited.
+    places: HashMap<u32, Box<Place>>,
     /// What the shard counts.
     pub(crate) counters: Counters,
 }
@@ -148,6 +152,7 @@ impl Connections {
             doomed: Vec::new(),
             backlog_bytes: 0,
             open: 0,
+            places: HashMap::new(),
             counters: Counters::default(),
         }
     }
@@ -162,8 +167,9 @@ impl Connections {
         self.backlog_bytes
     }
 
-    /// Takes a socket in and watches it.
-    pub(crate) fn insert(&mut self, socket: OwnedFd, stage: Stage) -> io::Result<MemberKey> {
+    /// Takes a socket in, whose head is to come, and watches it.
+    pub(crate) fn insert(&mut self, newcomer: Newcomer) -> io::Result<MemberKey> {
+        let Newcomer { socket, place } = newcomer;
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => self.grow()?,
@@ -179,10 +185,21 @@ impl Connections {
         }
         hot.socket = Some(socket);
         let cold = &mut self.cold[slot as usize];
-        cold.stage = stage;
+        cold.stage = Stage::Head(None);
         cold.heard = self.now;
         self.open += 1;
+        if let Some(place) = place {
+            self.places.insert(slot, place);
+        }
         Ok(key)
+    }
+
+    /// The connection's place among those of its address, for it to be held elsewhere.
+    pub(crate) fn take_place(&mut self, key: MemberKey) -> Option<Box<Place>> {
+        if self.places.is_empty() || !self.is_current(key) {
+            return None;
+        }
+        self.places.remove(&key.slot)
     }
 
     fn grow(&mut self) -> io::Result<u32> {
@@ -208,6 +225,7 @@ impl Connections {
         if !self.is_current(key) {
             return None;
         }
+        drop(self.take_place(key));
         self.wheel.clear(key.slot);
         let cold = &mut self.cold[key.slot as usize];
         cold.stage = Stage::Free;

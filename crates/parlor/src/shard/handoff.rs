@@ -10,10 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::fd::OwnedFd;
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::{Settings, accept};
+use super::{
+    Settings,
+    accept::{self, Newcomer},
+    addresses::Place,
+};
 use crate::{
     door,
     http::{self, Accepted, Outcome, Taken},
@@ -33,7 +36,7 @@ struct Shared {
     running: Cell<usize>,
     /// Connections that have ended, and those that came back, since they were last counted.
     ended: Cell<[usize; 2]>,
-    taken: RefCell<Vec<Taken>>,
+    taken: RefCell<Vec<(Taken, Option<Box<Place>>)>>,
     news: Notify,
 }
 
@@ -111,7 +114,8 @@ impl HttpSide {
     }
 
     /// Serves a socket, of which `read` has been read; the first of it came `age` ago.
-    pub(super) fn serve(&self, socket: OwnedFd, read: Bytes, age: Duration) -> io::Result<()> {
+    pub(super) fn serve(&self, newcomer: Newcomer, read: Bytes, age: Duration) -> io::Result<()> {
+        let Newcomer { socket, place } = newcomer;
         let stream = std::net::TcpStream::from(socket);
         let peer = stream
             .peer_addr()
@@ -135,7 +139,7 @@ impl HttpSide {
                 Outcome::Done => done += 1,
                 Outcome::Taken(taken) => {
                     back += 1;
-                    shared.taken.borrow_mut().push(taken);
+                    shared.taken.borrow_mut().push((taken, place));
                 }
             }
             shared.ended.set([done, back]);
@@ -165,7 +169,8 @@ impl HttpSide {
     }
 
     /// The connections that came back because a door claimed their next request.
-    pub(super) fn take(&self) -> Vec<Taken> {
+    /// Each with its place among those of its address.
+    pub(super) fn take(&self) -> Vec<(Taken, Option<Box<Place>>)> {
         std::mem::take(&mut *self.shared.taken.borrow_mut())
     }
 

@@ -8,6 +8,7 @@ use rustix::fd::{AsFd, OwnedFd};
 
 use super::{
     Mail, Shard,
+    accept::Newcomer,
     connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, Stage},
 };
 use crate::{
@@ -36,31 +37,28 @@ impl Shard {
             .iter()
             .map(|mailbox| mailbox.connections())
             .sum();
-        let mut sockets = Vec::new();
         let room = self.settings.connections_max.saturating_sub(count);
-        for _ in 0..acceptor.accept(now, room, &mut sockets) {
-            self.connections.counters.refused(Refused::Limit);
-        }
-        for socket in sockets {
+        let counters = &mut self.connections.counters;
+        for newcomer in acceptor.accept(now, room, counters) {
             let own = usize::from(self.id.0);
             let least = (0..self.mailboxes.len())
                 .min_by_key(|shard| (self.mailboxes[*shard].connections(), *shard != own))
                 .unwrap_or(own);
             self.mailboxes[least].expect_connection();
             if least == own {
-                self.welcome(socket);
+                self.welcome(newcomer);
             } else {
-                self.outgoing[least].mail.push(Mail::Socket(socket));
+                self.outgoing[least].mail.push(Mail::Socket(newcomer));
             }
         }
     }
 
     /// Takes in an accepted socket, which has its head deadline from here.
-    pub(super) fn welcome(&mut self, socket: OwnedFd) {
+    pub(super) fn welcome(&mut self, newcomer: Newcomer) {
         if self.draining.is_some() {
             return;
         }
-        match self.connections.insert(socket, Stage::Head(None)) {
+        match self.connections.insert(newcomer) {
             Ok(key) => {
                 let due = self.connections.now + millis(self.settings.head_timeout);
                 self.connections.wheel.set(key.slot, due);
@@ -74,12 +72,13 @@ impl Shard {
         if !self.http.has_news() {
             return;
         }
-        for taken in self.http.take() {
+        for (taken, place) in self.http.take() {
             if self.draining.is_some() {
                 continue;
             }
             let socket = taken.stream.into_std().map(OwnedFd::from);
-            let inserted = socket.and_then(|s| self.connections.insert(s, Stage::Head(None)));
+            let newcomer = socket.map(|socket| Newcomer { socket, place });
+            let inserted = newcomer.and_then(|newcomer| self.connections.insert(newcomer));
             if let Ok(key) = inserted {
                 let due = self.connections.now + millis(self.settings.head_timeout);
                 self.connections.wheel.set(key.slot, due);
@@ -215,13 +214,15 @@ impl Shard {
     /// Hands a connection over to the HTTP path, where the deadline of its head goes on.
     fn hand_over(&mut self, key: MemberKey, bytes: &[u8], since: u64) {
         let age = Duration::from_millis(self.connections.now.saturating_sub(since));
+        let place = self.connections.take_place(key);
         let Some(socket) = self.connections.remove(key) else {
             return;
         };
+        let newcomer = Newcomer { socket, place };
         let read = Bytes::copy_from_slice(bytes);
-        let result = self.connections.poll.forget(socket.as_fd());
+        let result = self.connections.poll.forget(newcomer.socket.as_fd());
         self.connections.counters.opened(Door::Http);
-        if let Err(error) = result.and_then(|()| self.http.serve(socket, read, age)) {
+        if let Err(error) = result.and_then(|()| self.http.serve(newcomer, read, age)) {
             tracing::warn!(%error, "cannot hand a socket over");
             self.connections.counters.closed(Door::Http, End::Broken);
         }

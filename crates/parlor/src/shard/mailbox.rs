@@ -14,8 +14,8 @@ use std::{
 
 use mio::Waker;
 use parlor_hub::{ShardId, Word};
-use rustix::fd::OwnedFd;
 
+use super::accept::Newcomer;
 use super::outside::Publish;
 
 /// Above so many waiting bytes the posting shards stop reading.
@@ -27,7 +27,7 @@ pub(crate) enum Mail {
     /// A word from one hub to another.
     Word(ShardId, Word),
     /// An accepted socket that this shard is to serve.
-    Socket(OwnedFd),
+    Socket(Newcomer),
     /// A message from outside the shards.
     Publish(Box<Publish>),
     /// Close every connection and end.

@@ -4,6 +4,7 @@
 //! posts words to other shards, and at its end flushes each room's batch with one `send` a member.
 
 mod accept;
+mod addresses;
 mod batch;
 mod connections;
 mod drain;
@@ -40,6 +41,7 @@ use self::{
 use crate::{door::Tools, metrics::Metrics};
 
 pub(crate) use self::{
+    addresses::Addresses,
     connections::SendLimits,
     life::millis,
     mailbox::{Mail as Letter, Mailbox, Mailboxes},
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) ping_timeout: Duration,
     /// Connections of the whole server.
     pub(crate) connections_max: usize,
+    /// The limit of each address, if there is one.
+    pub(crate) addresses: Option<Arc<Addresses>>,
     pub(crate) http_limits: crate::http::Limits,
     pub(crate) policy: crate::policy::Policy,
     pub(crate) router: axum::Router,
@@ -162,7 +166,10 @@ impl Shard {
     ) -> io::Result<Self> {
         let acceptor = match listeners.doors.is_empty() {
             true => None,
-            false => Some(Acceptor::new(listeners.doors, &cradle.poll)?),
+            false => {
+                let addresses = settings.addresses.clone();
+                Some(Acceptor::new(listeners.doors, &cradle.poll, addresses)?)
+            }
         };
         if let Some(listener) = listeners.metrics {
             handoff::serve_metrics(listener, &settings)?;

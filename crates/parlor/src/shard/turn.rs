@@ -242,7 +242,7 @@ impl Shard {
                     self.perform();
                 }
                 Mail::Publish(publish) => self.publish(*publish),
-                Mail::Socket(socket) => self.welcome(socket),
+                Mail::Socket(newcomer) => self.welcome(newcomer),
                 Mail::Stop => self.stop(),
             }
         }

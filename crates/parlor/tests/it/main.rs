@@ -1,6 +1,7 @@
 //! Tests of the library over real sockets.
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
+mod addresses;
 mod backlog;
 mod client_socket;
 mod client_support;

@@ -180,6 +180,15 @@ impl Frame {
 }
 
 impl Client {
+    /// Goes on where the answer to an upgrade has been read.
+    pub(crate) fn adopt(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            read: Vec::new(),
+            response: String::new(),
+        }
+    }
+
     /// Takes the answer to an upgrade request that has been sent.
     pub(crate) fn opened(stream: TcpStream) -> Self {
         let mut client = Self {
