@@ -56,8 +56,8 @@ impl Shard {
         &mut self.batches[index]
     }
 
-    /// Flushes rooms until none is left or the slice is used up. True when some are left.
-    pub(super) fn flush(&mut self) -> bool {
+    /// Flushes rooms until none is left or the slice is used up.
+    pub(super) fn flush(&mut self) {
         let deadline = Instant::now() + SLICE;
         for _ in 0..self.unflushed.len() {
             let Some(room) = self.unflushed.pop_front() else {
@@ -76,7 +76,6 @@ impl Shard {
                 break;
             }
         }
-        !self.unflushed.is_empty()
     }
 
     fn resume(&mut self, paused: Vec<MemberKey>) {

@@ -116,6 +116,8 @@ pub(crate) struct Shard {
     expired: Vec<u32>,
     mailboxes: Mailboxes,
     mail: Vec<Mail>,
+    /// The mailbox was not looked into, because too much waited to be flushed.
+    mail_left: bool,
     outgoing: Vec<Outgoing>,
     acceptor: Option<Acceptor>,
     http: HttpSide,
@@ -196,6 +198,7 @@ impl Shard {
             outgoing: mailboxes.iter().map(|_| Outgoing::default()).collect(),
             mailboxes,
             mail: Vec::new(),
+            mail_left: false,
             acceptor,
             http: HttpSide::new(&settings),
             waiting: Waiting::default(),

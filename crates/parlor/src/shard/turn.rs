@@ -59,8 +59,10 @@ impl Shard {
     /// The second half: gives out what others are to hear. True where more could be done at once.
     pub(super) fn give_out(&mut self, begun: &Begun) -> bool {
         self.post();
-        let unflushed = self.flush();
+        self.flush();
         self.reap();
+        // What was kept in this turn may be the first that is to be forgotten.
+        self.hub_due = self.hub.tick(self.connections.now, &mut self.effects);
         let taken = self.look_at_clock() - begun.at;
         if taken > STALL_MS {
             self.connections.counters.slow_turn();
@@ -69,7 +71,16 @@ impl Shard {
         let count = self.connections.len() + self.http.len();
         self.mailboxes[usize::from(self.id.0)].tell_connections(count);
         let accepting = self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
-        begun.filled || unflushed || accepting || !self.ready.is_empty()
+        let left = accepting || std::mem::take(&mut self.mail_left) || !self.ready.is_empty();
+        begun.filled || left || self.owes()
+    }
+
+    /// Whether something waits to be performed, posted or flushed: those cut at the end of a turn
+    /// leave rooms, and nobody else may wake the shard for it.
+    fn owes(&self) -> bool {
+        !self.effects.is_empty()
+            || !self.unflushed.is_empty()
+            || self.outgoing.iter().any(|to| !to.mail.is_empty())
     }
 
     fn look_at_clock(&mut self) -> u64 {
@@ -230,7 +241,9 @@ impl Shard {
             .iter()
             .map(|room| self.batches[room.index()].bytes)
             .sum();
-        if waiting > super::UNFLUSHED_BYTES_MAX {
+        // Whoever posts to a box that holds something does not wake its shard.
+        self.mail_left = waiting > super::UNFLUSHED_BYTES_MAX;
+        if self.mail_left {
             return;
         }
         let mut mail = std::mem::take(&mut self.mail);

@@ -13,6 +13,7 @@ mod http_rows;
 mod http_support;
 mod hub;
 mod metrics;
+mod order;
 mod peer;
 mod returning;
 mod several_rooms;

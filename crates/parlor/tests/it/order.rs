@@ -1,0 +1,86 @@
+//! What a member hears, and when, where much happens in one turn of its shard.
+
+use std::{
+    io::Write,
+    num::NonZero,
+    time::{Duration, Instant},
+};
+
+use parlor::Config;
+use serde_json::{Value, json};
+
+use crate::{
+    peer::Peer,
+    support::{TestServer, frame},
+};
+
+fn one_shard(config: &mut Config) {
+    config.shards = NonZero::new(1);
+}
+
+/// Sends messages that the server reads at once.
+fn say_at_once(peer: &mut Peer, messages: &[Value]) {
+    let frames: Vec<u8> = messages
+        .iter()
+        .flat_map(|message| frame(0x81, message.to_string().as_bytes()))
+        .collect();
+    peer.client.stream.write_all(&frames).unwrap();
+}
+
+#[test]
+fn the_others_hear_at_once_that_a_slow_member_was_cut() {
+    let server = TestServer::start(|config| {
+        one_shard(config);
+        config.outbox_bytes_max = 64 * 1024;
+    });
+    let mut slow = server.websocket_with_small_buffer("/ws/tea");
+    slow.settle();
+    let mut publisher = server.peer_in("tea");
+    let big = "x".repeat(500_000);
+    let message = json!({"type": "message", "room": "tea", "data": big});
+    publisher.say(&message);
+    publisher.client.settle();
+    let begun = Instant::now();
+    publisher.say(&message);
+    assert_eq!(publisher.hear()["type"], "peer-left");
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_secs(1), "{taken:?}");
+}
+
+#[test]
+fn a_member_that_comes_back_within_a_turn_hears_nothing_of_itself() {
+    let server = TestServer::start(one_shard);
+    let mut watcher = server.peer_in("tea");
+    let mut restless = server.peer_in("tea");
+    assert_eq!(watcher.hear()["type"], "peer-joined");
+    let leave = json!({"type": "leave", "room": "tea", "ref": 1});
+    let join = json!({"type": "join", "room": "tea"});
+    let rounds: Vec<Value> = (0..3).flat_map(|_| [leave.clone(), join.clone()]).collect();
+    say_at_once(&mut restless, &rounds);
+    for _ in 0..3 {
+        assert_eq!(restless.hear()["type"], "ack");
+        assert_eq!(restless.hear()["type"], "joined");
+        assert_eq!(watcher.hear()["type"], "peer-left");
+        assert_eq!(watcher.hear()["type"], "peer-joined");
+    }
+    restless.client.settle();
+}
+
+#[test]
+fn a_message_to_one_member_does_not_overtake_those_to_the_room() {
+    let server = TestServer::start(one_shard);
+    let mut reader = server.peer_in("tea");
+    let mut writer = server.peer_in("tea");
+    assert_eq!(reader.hear()["type"], "peer-joined");
+    let to_all = |data: u32| json!({"type": "message", "room": "tea", "data": data});
+    let to_one =
+        |data: u32| json!({"type": "message", "room": "tea", "target": reader.id, "data": data});
+    let messages: Vec<Value> = (0..40)
+        .map(|n| if n % 4 == 3 { to_one(n) } else { to_all(n) })
+        .collect();
+    say_at_once(&mut writer, &messages);
+    for n in 0..40 {
+        assert_eq!(reader.hear()["data"], n);
+    }
+    reader.client.settle();
+}
