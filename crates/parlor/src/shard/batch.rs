@@ -33,6 +33,23 @@ pub(crate) struct Batch {
     pub(crate) paused: Vec<MemberKey>,
 }
 
+impl Batch {
+    /// `key` hears of this batch only what comes from now on.
+    pub(crate) fn pass_over(&mut self, key: MemberKey) {
+        let from = self.entries.len();
+        match self.late.iter_mut().find(|(late, _)| *late == key) {
+            Some((_, position)) => *position = from,
+            None if from > 0 => self.late.push((key, from)),
+            None => {}
+        }
+    }
+
+    /// `key` is no member any more; should it come back, that is another story.
+    pub(crate) fn forget(&mut self, key: MemberKey) {
+        self.late.retain(|(late, _)| *late != key);
+    }
+}
+
 /// A batch on its way to the members.
 #[derive(Debug)]
 pub(crate) struct Flush {

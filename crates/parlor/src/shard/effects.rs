@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parlor_hub::{Effect, MemberKey, Message, RoomKey};
+use parlor_hub::{Effect, MemberKey, Message, Priority, RoomKey};
 
 use super::{Mail, Shard, batch::Entry, outside::Answer};
 use crate::door::{Item, News, Then};
@@ -20,6 +20,7 @@ impl Shard {
             self.undone.extend(self.effects.drain());
         }
         self.performing = false;
+        self.flush_large();
     }
 
     fn perform_one(&mut self, effect: Effect) {
@@ -54,6 +55,7 @@ impl Shard {
             } => {
                 if self.connections.is_current(member) {
                     self.deliver_rest(room, member);
+                    self.batch(room).forget(member);
                     self.tell(member, &News::Left { token });
                 }
             }
@@ -141,8 +143,16 @@ impl Shard {
             .then(|| self.connections.key(id.slot()))
     }
 
+    /// Delivers a message to one member. Unless it is urgent, what was said in the room before
+    /// comes first.
     fn deliver_to(&mut self, member: MemberKey, message: &Arc<Message>) {
         if self.connections.is_current(member) {
+            if message.priority != Priority::High
+                && let Some(room) = self.hub.room_key(&message.room)
+            {
+                self.deliver_rest(room, member);
+                self.batch(room).pass_over(member);
+            }
             let item = Item::Message(Arc::clone(message));
             self.call(member, |session, turn| {
                 session.deliver(&mut std::iter::once(&item), turn.tools, turn.reply);

@@ -32,9 +32,19 @@ impl Shard {
             self.unflushed.push_back(room);
         }
         if large && !busy {
-            self.flush_room(room, Instant::now() + SLICE);
+            if !self.large.contains(&room) {
+                self.large.push(room);
+            }
         } else if let Some(publisher) = publisher.filter(|_| large) {
             self.pause(room, publisher);
+        }
+    }
+
+    /// Flushes the rooms whose batch has become large. Only once all effects are performed: before
+    /// that the hub's list of members is ahead of what they have been told.
+    pub(super) fn flush_large(&mut self) {
+        while let Some(room) = self.large.pop() {
+            self.flush_room(room, Instant::now() + SLICE);
         }
     }
 
@@ -131,7 +141,8 @@ impl Shard {
         }
     }
 
-    /// Delivers to one member at once what its room's batch still holds for it: it is leaving.
+    /// Delivers to one member at once what its room's batch still holds for it: it is leaving, or
+    /// is about to hear something that may not come before.
     pub(super) fn deliver_rest(&mut self, room: RoomKey, key: MemberKey) {
         let Some(batch) = self.batches.get_mut(room.index()) else {
             return;
@@ -147,12 +158,19 @@ impl Shard {
             flush.remaining.remove(position);
             delivery.serve_apart(flush, key);
         }
-        if !batch.entries.is_empty() {
+        let entries: Vec<Entry> = Flush::heard(&batch.entries, &batch.late, key)
+            .map(|(_, entry)| Entry {
+                item: entry.item.clone(),
+                except: None,
+            })
+            .collect();
+        if !entries.is_empty() {
             let slow = Slow::from_class(self.hub.room_class(room));
-            let mut waiting = Flush::of(room, batch, slow);
-            delivery.serve_apart(&mut waiting, key);
-            batch.entries = waiting.entries;
-            batch.late = waiting.late;
+            let mut own = Batch {
+                entries,
+                ..Batch::default()
+            };
+            delivery.serve_apart(&mut Flush::of(room, &mut own, slow), key);
         }
     }
 }

@@ -108,6 +108,8 @@ pub(crate) struct Shard {
     /// By index of the room's key.
     batches: Vec<Batch>,
     unflushed: VecDeque<RoomKey>,
+    /// Rooms to be flushed as soon as all effects are performed.
+    large: Vec<RoomKey>,
     buffers: Buffers,
     /// Connections to be read in this turn.
     ready: Vec<MemberKey>,
@@ -190,6 +192,7 @@ impl Shard {
             tools: Tools::new(id, &settings.door)?,
             batches: Vec::new(),
             unflushed: VecDeque::new(),
+            large: Vec::new(),
             buffers: Buffers::default(),
             ready: Vec::new(),
             read_buffer: vec![0; READ_BYTES],
