@@ -265,7 +265,7 @@ fn open_stream(
         .and_then(|bytes| bytes.parse().ok())
         .unwrap_or(0);
     connect(&query, turn)?;
-    let gzip = turn.tools.settings.sse_gzip && names(head, "accept-encoding", b"gzip");
+    let gzip = turn.tools.settings.sse_gzip && accepts_gzip(head);
     let form = if gzip { SSE_GZIP } else { SSE };
     let uplink = turn
         .tools
@@ -302,6 +302,25 @@ fn open_stream(
     Ok(Opened::Session {
         session: Box::new(stream),
         form,
+    })
+}
+
+/// Whether the client takes gzip: named, and not with a weight of 0 (RFC 9110, section 12.5.3).
+fn accepts_gzip(head: &Head<'_, '_>) -> bool {
+    let mut codings = head
+        .values("accept-encoding")
+        .flat_map(|value| value.split(|byte| *byte == b','));
+    codings.any(|coding| {
+        let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let named = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
+        let mut weights = parts.filter_map(|part| {
+            part.strip_prefix(b"q=")
+                .or_else(|| part.strip_prefix(b"Q="))
+        });
+        let refused = |weight: &[u8]| weight.iter().all(|byte| matches!(byte, b'0' | b'.'));
+        named && !weights.any(refused)
     })
 }
 
