@@ -17,6 +17,7 @@ mod order;
 mod peer;
 mod returning;
 mod several_rooms;
+mod sse;
 mod support;
 mod tongues;
 mod websocket;

@@ -21,12 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl TestServer {
     /// The answer to a scrape.
-    fn scrape(&self) -> String {
+    pub(crate) fn scrape(&self) -> String {
         self.exchange(last_get_of("/metrics").as_bytes())
     }
 
     /// The value of one number, written as it stands in a scrape.
-    fn number(&self, series: &str) -> u64 {
+    pub(crate) fn number(&self, series: &str) -> u64 {
         let text = self.scrape();
         let mut lines = text.lines();
         let line = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -36,12 +36,12 @@ impl TestServer {
     }
 
     /// Waits until a number is what it should be.
-    fn expect(&self, series: &str, expected: u64) {
+    pub(crate) fn expect(&self, series: &str, expected: u64) {
         self.expect_that(series, |number| number == expected);
     }
 
     /// Waits until a number is as it should be.
-    fn expect_that(&self, series: &str, is_right: impl Fn(u64) -> bool) {
+    pub(crate) fn expect_that(&self, series: &str, is_right: impl Fn(u64) -> bool) {
         let began = Instant::now();
         loop {
             let number = self.number(series);
