@@ -241,6 +241,7 @@ impl Connection {
             message.inflater = own;
         }
         if handed_over && buffer.is_empty() {
+            scratch.message = buffer;
             return Ok(Place::Chunk(pending));
         }
         append(
