@@ -116,6 +116,8 @@ pub(crate) struct Shard {
     read_buffer: Vec<u8>,
     reply: Vec<u8>,
     expired: Vec<u32>,
+    /// When deadlines were last looked at: milliseconds of the shard's clock.
+    expired_at: u64,
     mailboxes: Mailboxes,
     mail: Vec<Mail>,
     /// The mailbox was not looked into, because too much waited to be flushed.
@@ -198,6 +200,7 @@ impl Shard {
             read_buffer: vec![0; READ_BYTES],
             reply: Vec::new(),
             expired: Vec::new(),
+            expired_at: 0,
             outgoing: mailboxes.iter().map(|_| Outgoing::default()).collect(),
             mailboxes,
             mail: Vec::new(),

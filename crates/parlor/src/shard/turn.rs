@@ -24,6 +24,8 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 
 /// A turn that takes longer counts as a stall of ours: nobody is called silent for it.
 const STALL_MS: u64 = 100;
+/// For so long deadlines are put off while there is more to read than fits into a turn.
+const EXPIRY_PUT_OFF_MS: u64 = 500;
 /// A reply buffer above this is given back.
 const KEEP_BYTES: usize = 64 * 1024;
 
@@ -49,7 +51,9 @@ impl Shard {
         self.count_http();
         self.accept();
         self.read_ready();
-        if !filled {
+        // Those whose bytes wait are heard first; but there may be no end of them.
+        if !filled || at >= self.expired_at + EXPIRY_PUT_OFF_MS {
+            self.expired_at = at;
             self.expire();
         }
         self.drain();
