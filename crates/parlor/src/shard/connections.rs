@@ -248,6 +248,11 @@ impl Connections {
             .is_some_and(|hot| hot.generation == key.generation && hot.socket.is_some())
     }
 
+    /// Whether `key` names a connection that is not being closed.
+    pub(crate) fn is_open(&self, key: MemberKey) -> bool {
+        self.is_current(key) && self.hot[key.slot as usize].flags & CLOSING == 0
+    }
+
     /// The key of the connection that now holds `slot`.
     pub(crate) fn key(&self, slot: u32) -> MemberKey {
         MemberKey {
@@ -427,10 +432,15 @@ impl Connections {
         }
     }
 
-    /// Notes that a connection is to be closed, once the present work is done.
+    /// Notes that a connection is to be closed, once the present work is done. One that is being
+    /// closed already has its last word, unless it is broken.
     pub(crate) fn doom(&mut self, key: MemberKey, reason: CloseReason) {
-        self.hot[key.slot as usize].flags |= CLOSING;
-        self.doomed.push((key, reason));
+        let hot = &mut self.hot[key.slot as usize];
+        let gone = matches!(reason, CloseReason::Broken | CloseReason::Silent);
+        if gone || hot.flags & CLOSING == 0 {
+            hot.flags |= CLOSING;
+            self.doomed.push((key, reason));
+        }
     }
 
     /// Sends from the outbox until it is empty or the socket is full. Once it is empty: what was

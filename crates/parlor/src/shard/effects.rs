@@ -146,7 +146,7 @@ impl Shard {
     /// Delivers a message to one member. Unless it is urgent, what was said in the room before
     /// comes first.
     fn deliver_to(&mut self, member: MemberKey, message: &Arc<Message>) {
-        if self.connections.is_current(member) {
+        if self.connections.is_open(member) {
             if message.priority != Priority::High
                 && let Some(room) = self.hub.room_key(&message.room)
             {
@@ -162,8 +162,8 @@ impl Shard {
     }
 
     /// Tells a member's session what the hub has answered.
-    fn tell(&mut self, member: MemberKey, news: &News<'_>) {
-        if self.connections.is_current(member) {
+    pub(super) fn tell(&mut self, member: MemberKey, news: &News<'_>) {
+        if self.connections.is_open(member) {
             self.call(member, |session, turn| session.hear(news, turn));
         }
     }

@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use super::{
     Mail, Shard,
     accept::Newcomer,
-    connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, Stage},
+    connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, READY, Stage},
 };
 use crate::{
     door::{self, CloseReason, Heartbeat, News, Opened, Then, Turn},
@@ -240,9 +240,7 @@ impl Shard {
             self.connections.shut(key);
         }
         for (room, count) in dropped {
-            self.call(key, |session, turn| {
-                session.hear(&News::Dropped { room, count }, turn)
-            });
+            self.tell(key, &News::Dropped { room, count });
         }
     }
 
@@ -317,9 +315,16 @@ impl Shard {
         if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
             return self.end(key, reason.into());
         }
-        let Stage::Open(Some(session)) = &self.connections.cold[key.slot as usize].stage else {
-            return self.end(key, reason.into());
+        let session = match &self.connections.cold[key.slot as usize].stage {
+            Stage::Open(Some(session)) => session,
+            // It has been told, and has its deadline.
+            Stage::Linger => return,
+            Stage::Open(None) | Stage::Head(_) | Stage::Free => {
+                return self.end(key, reason.into());
+            }
         };
+        // Its last words are taken in whatever waits before them.
+        self.connections.hot[key.slot as usize].flags |= CLOSING;
         if reason == CloseReason::SlowConsumer {
             // The session is out of the slab while the backlog is walked with its help.
             let Stage::Open(session) = std::mem::replace(
@@ -412,7 +417,7 @@ impl Shard {
             return Some(heard + silence);
         }
         // While we do not read, or have stalled ourselves, its silence proves nothing.
-        if flags & PAUSED != 0 || now < self.lenient_until {
+        if flags & (PAUSED | READY) != 0 || now < self.lenient_until {
             return Some(now + LATER_MS);
         }
         self.connections.doom(key, CloseReason::Silent);

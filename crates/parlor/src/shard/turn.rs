@@ -178,8 +178,9 @@ impl Shard {
     }
 
     fn received(&mut self, key: MemberKey, bytes: &mut [u8]) {
+        let is_open = self.connections.is_open(key);
         match &mut self.connections.cold[key.slot as usize].stage {
-            Stage::Open(_) => {
+            Stage::Open(_) if is_open => {
                 self.call(key, |session, turn| session.receive(bytes, turn));
             }
             Stage::Head(partial) => {
@@ -187,7 +188,7 @@ impl Shard {
                 self.head(key, partial, bytes);
             }
             // Whatever a peer says after our goodbye is read away, within a deadline.
-            Stage::Linger | Stage::Free => {}
+            Stage::Open(_) | Stage::Linger | Stage::Free => {}
         }
     }
 
@@ -221,6 +222,10 @@ impl Shard {
             let door = self.connections.hot[key.slot as usize].door;
             self.connections.counters.passed(door, traffic);
         }
+        if result.is_err() {
+            // It may end within a frame.
+            reply.clear();
+        }
         self.connections.send(key, &reply, 1);
         if reply.capacity() > KEEP_BYTES {
             reply = Vec::new();
@@ -232,7 +237,12 @@ impl Shard {
             Ok(Then::End) => self.finish(key),
             Err(_) => {
                 self.connections.counters.panicked();
-                self.connections.doom(key, CloseReason::Fault);
+                // One that cannot even say goodbye is just cut.
+                let reason = match self.connections.is_open(key) {
+                    true => CloseReason::Fault,
+                    false => CloseReason::Broken,
+                };
+                self.connections.doom(key, reason);
             }
         }
         self.perform();
