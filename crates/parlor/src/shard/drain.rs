@@ -38,11 +38,7 @@ impl Draining {
 
     /// When the shard is to look again.
     pub(super) fn wake_at(&self) -> Instant {
-        if self.next == usize::MAX {
-            self.deadline
-        } else {
-            Instant::now() + LOOK
-        }
+        self.deadline.min(Instant::now() + LOOK)
     }
 }
 
@@ -93,11 +89,14 @@ impl Shard {
         self.draining = Some(draining);
     }
 
-    /// Whether the shard was told to stop and has nothing left, or no time.
+    /// Whether the shard was told to stop and has nothing left, or no time. While other shards
+    /// have connections it goes on: rooms of theirs have their home here.
     pub(super) fn is_done(&self) -> bool {
         self.draining.as_ref().is_some_and(|draining| {
             let empty = self.connections.len() == 0 && self.http.len() == 0;
-            empty || Instant::now() >= draining.deadline
+            let mut others = self.mailboxes.iter();
+            let over = empty && !self.owes() && others.all(|mailbox| mailbox.connections() == 0);
+            over || Instant::now() >= draining.deadline
         })
     }
 }

@@ -81,7 +81,7 @@ impl Shard {
 
     /// Whether something waits to be performed, posted or flushed: those cut at the end of a turn
     /// leave rooms, and nobody else may wake the shard for it.
-    fn owes(&self) -> bool {
+    pub(super) fn owes(&self) -> bool {
         !self.effects.is_empty()
             || !self.unflushed.is_empty()
             || self.outgoing.iter().any(|to| !to.mail.is_empty())

@@ -84,3 +84,28 @@ fn a_message_to_one_member_does_not_overtake_those_to_the_room() {
     }
     reader.client.settle();
 }
+
+#[test]
+fn rooms_have_their_homes_until_the_last_member_of_the_server_is_told() {
+    let mut server = TestServer::start(|config| {
+        config.shards = NonZero::new(2);
+        config.drain = Duration::from_secs(2);
+    });
+    // They are dealt to the two shards in turn.
+    let [mut first, mut second, mut last] = [(); 3].map(|()| {
+        let mut peer = server.peer("/signal");
+        peer.client.settle();
+        peer
+    });
+    second.client.send(0x88, &[]);
+    second.client.receive().unwrap();
+    assert!(second.client.receive().is_err(), "its shard has none left");
+    server.begin_stop();
+    assert_eq!(first.client.receive().unwrap().close().0, 1001);
+    for room in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        last.join(room);
+    }
+    let begun = Instant::now();
+    server.stop();
+    assert!(begun.elapsed() < Duration::from_secs(6));
+}
