@@ -52,7 +52,8 @@ pub enum Effect {
     },
     /// The room's home has taken a message that was published with a token.
     Published {
-        /// Who published; none for [`Hub::publish_anonymous`](crate::Hub::publish_anonymous).
+        /// Who published; none for [`Hub::publish_anonymous`](crate::Hub::publish_anonymous), and
+        /// where the member has gone meanwhile.
         member: Option<MemberKey>,
         /// The draft's token.
         token: u64,
@@ -84,7 +85,8 @@ pub enum Effect {
     },
     /// The room's home has refused what a verb asked for.
     Refused {
-        /// Who asked; none for [`Hub::publish_anonymous`](crate::Hub::publish_anonymous).
+        /// Who asked; none for [`Hub::publish_anonymous`](crate::Hub::publish_anonymous), and
+        /// where a member has published and gone meanwhile.
         member: Option<MemberKey>,
         /// What was asked.
         request: Request,

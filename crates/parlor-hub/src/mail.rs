@@ -56,14 +56,12 @@ impl Hub {
                 id,
                 receivers,
             } => {
-                if member.is_none_or(|member| self.members.get(member).is_some()) {
-                    effects.push(Effect::Published {
-                        member,
-                        token,
-                        id,
-                        receivers,
-                    });
-                }
+                effects.push(Effect::Published {
+                    member: self.still_here(member),
+                    token,
+                    id,
+                    receivers,
+                });
             }
             Tell::Deliver { message, except } => {
                 if let Some((room, except)) = self.listeners(&message.room, except) {
@@ -172,10 +170,12 @@ impl Hub {
             (Verb::List, Some(key)) => Some(Request::List(key)),
             (_, None) => None,
         };
-        let is_there = member.is_none_or(|member| self.members.get(member).is_some());
+        // Whoever published in the name of a member that has gone is answered all the same.
+        let here = self.still_here(member);
+        let is_there = here == member || verb == Verb::Publish;
         if let Some(request) = request.filter(|_| is_there) {
             effects.push(Effect::Refused {
-                member,
+                member: here,
                 request,
                 token,
                 reason,
@@ -205,6 +205,10 @@ impl Hub {
             });
         }
         self.settle(room, effects);
+    }
+
+    fn still_here(&self, member: Option<MemberKey>) -> Option<MemberKey> {
+        member.filter(|member| self.members.get(*member).is_some())
     }
 
     /// One answer less to come.

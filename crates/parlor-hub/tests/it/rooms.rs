@@ -108,6 +108,44 @@ fn a_member_that_goes_before_its_join_is_answered_leaves_nothing() {
 }
 
 #[test]
+fn a_publish_is_answered_though_its_member_has_gone() {
+    let mut shards = Shards::new(2);
+    let tea = room_at(&shards.hubs[0], 1);
+    let ann = shards.connect(0, 0, 0);
+    let reached = |effects: &[(usize, Effect)]| {
+        effects.iter().any(|(shard, effect)| {
+            let answered = matches!(
+                effect,
+                Effect::Published {
+                    member: None,
+                    token: 9,
+                    ..
+                } | Effect::Refused {
+                    member: None,
+                    token: Some(9),
+                    ..
+                }
+            );
+            *shard == 0 && answered
+        })
+    };
+    shards.join(ann, &tea, JoinOptions::default());
+    shards.carry();
+    shards.publish(ann, &tea, text("last words", Audience::Room));
+    shards.hubs[0].disconnect(ann.key, &mut shards.effects);
+    shards.post(0);
+    assert!(reached(&shards.carry()));
+
+    let bo = shards.connect(0, 0, 1);
+    shards.join(bo, &tea, JoinOptions::default());
+    shards.carry();
+    shards.publish(bo, &tea, text("to nobody", Audience::Member(ann.id)));
+    shards.hubs[0].disconnect(bo.key, &mut shards.effects);
+    shards.post(0);
+    assert!(reached(&shards.carry()));
+}
+
+#[test]
 fn an_exclusion_is_not_inherited_with_the_slot() {
     let mut shards = Shards::new(2);
     let tea = room_at(&shards.hubs[0], 1);
