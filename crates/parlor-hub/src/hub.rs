@@ -1,7 +1,6 @@
 //! The hub of one shard: verbs in, effects out.
 
 use std::cmp::Reverse;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -403,11 +402,7 @@ impl Hub {
     /// Which shard gives the order of a room.
     #[must_use]
     pub fn home_of(&self, room: &RoomName) -> ShardId {
-        let [a, b, c, d, ..] = Keyed(self.seeds.placement).hash_one(room).to_be_bytes();
-        // Scaling the high half is as even as a remainder, and needs no narrowing.
-        let scaled = u64::from(u32::from_be_bytes([a, b, c, d])) * u64::from(self.shards);
-        let [_, _, high, low, ..] = scaled.to_be_bytes();
-        ShardId(u16::from_be_bytes([high, low]))
+        self.seeds.home_of(room, self.shards)
     }
 
     fn check_profile(&self, name: Option<&str>, data: Option<&Bytes>) -> Result<(), Refused> {

@@ -69,6 +69,8 @@ pub enum Audience {
     Room,
     /// Every member of the room but the sender.
     Others,
+    /// Every member of the room but this one, whoever publishes.
+    Except(MemberId),
     /// One member, provided that it is in the room. Such a message has no id and is not kept.
     Member(MemberId),
 }

@@ -1,9 +1,13 @@
 //! Who is in a room: rosters, and the news of who comes, goes and changes.
 
+use std::sync::Arc;
+
+use crate::history::{Gap, Resume};
 use crate::home::{Home, Seat};
 use crate::hub::Hub;
 use crate::member::{MemberId, Peer, ShardId};
-use crate::room::Room;
+use crate::message::Message;
+use crate::room::{Room, RoomName};
 
 /// Members of a room, sorted by id, the asking member left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,19 +59,50 @@ impl Notice {
 }
 
 impl Hub {
+    /// Who is in a room whose home is this shard, sorted by id, from after the id `after` on.
+    /// Nobody where the room is not known here.
+    #[must_use]
+    pub fn peers(&self, room: &RoomName, after: Option<MemberId>) -> Roster {
+        self.homed(room)
+            .map_or_else(Roster::default, |(room, home)| {
+                self.roster(room, home, after, None)
+            })
+    }
+
+    /// How many members a room has whose home is this shard, over all shards.
+    #[must_use]
+    pub fn population(&self, room: &RoomName) -> usize {
+        self.homed(room).map_or(0, |(room, _)| room.population())
+    }
+
+    /// What a room keeps whose home is this shard, as a member that joins with `resume` would be
+    /// told it. Nothing where the room is not known here.
+    #[must_use]
+    pub fn replay(&self, room: &RoomName, resume: Resume) -> (Vec<Arc<Message>>, Option<Gap>) {
+        let gap = matches!(resume, Resume::Since(_)).then_some(Gap { oldest: None });
+        self.homed(room)
+            .map_or_else(|| (Vec::new(), gap), |(_, home)| home.replay(Some(resume)))
+    }
+
+    fn homed(&self, room: &RoomName) -> Option<(&Room, &Home)> {
+        let room = self.rooms.get(self.rooms.find(room)?)?;
+        Some((room, room.home.as_deref()?))
+    }
+
     /// The members after `after`, but the one who asks.
     pub(crate) fn roster(
         &self,
         room: &Room,
         home: &Home,
         after: Option<MemberId>,
-        asking: Seat,
+        asking: Option<Seat>,
     ) -> Roster {
         let after = after.map(|id| Seat {
             shard: id.shard(),
             slot: id.slot(),
         });
-        let is_after = |seat: &Seat| *seat != asking && after.is_none_or(|after| *seat > after);
+        let is_after =
+            |seat: &Seat| Some(*seat) != asking && after.is_none_or(|after| *seat > after);
         let max = self.limits.roster_members_max;
         let shard = self.shard;
         let local = room.members.iter().map(|member| Seat {

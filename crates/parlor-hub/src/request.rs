@@ -1,11 +1,13 @@
 //! What callers give to the hub beside names and keys, and what it tells of itself.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::history::Resume;
-use crate::member::MemberId;
+use crate::member::{MemberId, ShardId};
+use crate::room::{Keyed, RoomName};
 
 /// Random numbers that the hub needs once.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,19 @@ pub struct Seeds {
     /// From which the epochs of rooms are drawn. It must differ in each run of the server: an
     /// epoch that comes again would hide a gap.
     pub epochs: u64,
+}
+
+impl Seeds {
+    /// Which of `shards` gives the order of a room, as [`Hub::home_of`](crate::Hub::home_of) tells
+    /// it; for those who have no hub.
+    #[must_use]
+    pub fn home_of(&self, room: &RoomName, shards: u16) -> ShardId {
+        let [a, b, c, d, ..] = Keyed(self.placement).hash_one(room).to_be_bytes();
+        // Scaling the high half is as even as a remainder, and needs no narrowing.
+        let scaled = u64::from(u32::from_be_bytes([a, b, c, d])) * u64::from(shards.max(1));
+        let [_, _, high, low, ..] = scaled.to_be_bytes();
+        ShardId(u16::from_be_bytes([high, low]))
+    }
 }
 
 /// How a member joins.

@@ -63,7 +63,9 @@ impl Hub {
             token: join.token,
             head: home.head(),
             members,
-            roster: join.roster.then(|| self.roster(room, home, None, seat)),
+            roster: join
+                .roster
+                .then(|| self.roster(room, home, None, Some(seat))),
             replay,
             gap,
         });
@@ -196,7 +198,7 @@ impl Hub {
         let member = publication.member;
         let target = match publication.draft.audience {
             Audience::Member(target) => Some(target),
-            Audience::Room | Audience::Others => None,
+            Audience::Room | Audience::Others | Audience::Except(_) => None,
         };
         let missing = if target.is_some() {
             Refused::UnknownPeer
@@ -254,7 +256,7 @@ impl Hub {
 
     /// Gives a message to the room its offset, and sends it to every shard that has members.
     fn spread(&mut self, key: RoomKey, publication: &mut Publication, effects: &mut Effects) {
-        let (origin, member) = (publication.origin, publication.member);
+        let except = self.excepted(key, publication);
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
@@ -269,13 +271,17 @@ impl Hub {
         };
         let id = Some(home.advance());
         let message = Arc::new(message_of(publication, id));
-        let except = member.filter(|_| publication.draft.audience == Audience::Others);
-        let local = except.filter(|_| origin == self.shard);
+        let except_on = |on| {
+            except
+                .filter(|(shard, _)| *shard == on)
+                .map(|(_, member)| member)
+        };
+        let local = except_on(self.shard);
         if members.len() > usize::from(local.is_some()) {
             effects.deliver(key, message.clone(), local);
         }
         for &(shard, count) in &home.shards {
-            let except = except.filter(|_| origin == shard);
+            let except = except_on(shard);
             if count > u32::from(except.is_some()) {
                 effects.tell(
                     shard,
@@ -291,6 +297,15 @@ impl Hub {
         self.keep(key, &message, effects);
         // The room may have lived for messages that had to go for this one.
         self.settle(key, effects);
+    }
+
+    /// The member of the room that is not to hear a message.
+    fn excepted(&self, key: RoomKey, publication: &Publication) -> Option<(ShardId, MemberKey)> {
+        match publication.draft.audience {
+            Audience::Room | Audience::Member(_) => None,
+            Audience::Others => Some((publication.origin, publication.member?)),
+            Audience::Except(id) => self.locate(self.rooms.get(key)?, key, id),
+        }
     }
 
     /// Tells the publisher, if it wants to know.
@@ -372,7 +387,7 @@ impl Hub {
                 shard: origin,
                 slot: member.slot,
             };
-            Some((key, Box::new(self.roster(room, home, after, asking))))
+            Some((key, Box::new(self.roster(room, home, after, Some(asking)))))
         });
         match roster {
             Some((room, roster)) if origin == self.shard => {

@@ -338,7 +338,11 @@ impl Model {
         }
         place.head += 1;
         let offset = place.head;
-        let except = sender.filter(|_| say.audience == Audience::Others);
+        let except = match say.audience {
+            Audience::Others => sender,
+            Audience::Except(other) => Some(other),
+            Audience::Room | Audience::Member(_) => None,
+        };
         let heard = Heard::Message {
             number,
             offset,

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlor_hub::{
-    Audience, Effect, Histories, History, Hub, JoinOptions, Limits, Message, MessageId, Refused,
-    Request, Resume, RoomKey, RoomName, RoomOptions, RoomPattern, RoomTable, Seeds, ShardId,
+    Audience, Effect, Gap, Histories, History, Hub, JoinOptions, Limits, Message, MessageId,
+    Refused, Request, Resume, RoomKey, RoomName, RoomOptions, RoomPattern, RoomTable, Roster,
+    Seeds, ShardId,
 };
 
 use crate::shards::{Shards, joined, room, room_at, text, texts};
@@ -153,6 +154,43 @@ fn the_longest_empty_room_makes_way() {
         panic!("{effects:?}");
     };
     assert_eq!(*reason, Refused::LimitRooms { max: 3 });
+}
+
+#[test]
+fn the_home_of_a_room_tells_who_is_there_and_what_it_keeps() {
+    let mut shards = Shards::new(2);
+    let tea = room_at(&shards.hubs[0], 1);
+    let ann = shards.connect(0, 0, 0);
+    let bo = shards.connect(1, 0, 0);
+    for who in [ann, bo] {
+        shards.join(who, &tea, JoinOptions::default());
+    }
+    shards.carry();
+    for word in ["one", "two", "three"] {
+        shards.publish(bo, &tea, text(word, Audience::Except(ann.id)));
+    }
+    let heard = shards.carry();
+    assert!(heard.iter().all(|(shard, _)| *shard == 1), "{heard:?}");
+    let (other, home) = (&shards.hubs[0], &shards.hubs[1]);
+    let ids = |peers: Roster| -> Vec<_> { peers.peers.iter().map(|peer| peer.id).collect() };
+    assert_eq!(ids(home.peers(&tea, None)), [ann.id, bo.id]);
+    assert_eq!(ids(home.peers(&tea, Some(ann.id))), [bo.id]);
+    assert_eq!(home.population(&tea), 2);
+    let (replay, gap) = home.replay(&tea, Resume::Last(2));
+    assert_eq!(
+        (texts(&replay), gap),
+        (vec!["two".into(), "three".into()], None)
+    );
+    // Another shard knows nothing of it, and says so.
+    assert_eq!(
+        (other.peers(&tea, None).peers.len(), other.population(&tea)),
+        (0, 0)
+    );
+    let since = Resume::Since(replay[0].id.unwrap());
+    assert_eq!(
+        other.replay(&tea, since),
+        (Vec::new(), Some(Gap { oldest: None }))
+    );
 }
 
 #[test]

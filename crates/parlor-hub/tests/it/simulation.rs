@@ -200,10 +200,12 @@ fn step(world: &mut World, random: &mut Random, rooms: &[RoomName]) -> Checked {
         }
         25..35 => world.leave(client, &own),
         35..55 => world.publish(client, Some(&own), Audience::Others),
-        55..70 => world.publish(client, Some(&own), Audience::Room),
+        55..66 => world.publish(client, Some(&own), Audience::Room),
+        66..70 => world.publish(client, Some(&own), Audience::Except(other)),
         70..78 => world.publish(client, Some(&own), Audience::Member(other)),
         78..86 => world.publish(client, None, Audience::Member(other)),
-        86..90 => world.publish_anonymous(room, Audience::Room),
+        86..89 => world.publish_anonymous(room, Audience::Room),
+        89..90 => world.publish_anonymous(room, Audience::Except(other)),
         90..92 => world.publish_anonymous(room, Audience::Member(other)),
         92..94 => {
             let shard = random.below(world.hubs.len());
