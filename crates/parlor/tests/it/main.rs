@@ -6,6 +6,7 @@ mod backlog;
 mod client_socket;
 mod client_support;
 mod event_stream;
+mod examples;
 mod http_files;
 mod http_moves;
 mod http_origins;
