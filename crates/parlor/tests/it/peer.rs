@@ -17,10 +17,7 @@ pub(crate) struct Peer {
 impl TestServer {
     /// A peer that is in no room yet.
     pub(crate) fn peer(&self, path: &str) -> Peer {
-        Peer {
-            client: self.websocket(path),
-            id: String::new(),
-        }
+        Peer::of(self.websocket(path))
     }
 
     /// A peer that is in a room.
@@ -65,6 +62,14 @@ impl TestServer {
 }
 
 impl Peer {
+    /// A peer on a WebSocket that is open.
+    pub(crate) const fn of(client: Client) -> Self {
+        Self {
+            client,
+            id: String::new(),
+        }
+    }
+
     /// Sends a message as it is.
     pub(crate) fn say(&mut self, message: &Value) {
         self.client.send_text(&message.to_string());
