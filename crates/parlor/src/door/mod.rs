@@ -102,7 +102,6 @@ pub(crate) enum News<'a> {
     Published { token: u64, id: Option<MessageId> },
     /// Who is in a room.
     Listed {
-        room: RoomKey,
         token: Option<u64>,
         roster: &'a Roster,
     },

@@ -225,7 +225,7 @@ fn open_room(
     connect(query, turn)?;
     if envelopes {
         let mut session = Signal::new(agreement, Speech::Raw(target), turn);
-        options.token = Some(session.expect_join(options.resume.is_some()));
+        options.token = Some(session.expect_join(&room, options.resume.is_some()));
         options.roster = true;
         join(&room, options, turn)?;
         let form = Tools::form(SIGNAL, agreement);

@@ -87,19 +87,12 @@ impl Shard {
         let (member, news, to_outside) = match answer {
             Effect::Listed {
                 member,
-                room,
                 token,
                 roster,
+                ..
             } => {
-                let (room, token) = (*room, *token);
-                return self.tell(
-                    *member,
-                    &News::Listed {
-                        room,
-                        token,
-                        roster,
-                    },
-                );
+                let token = *token;
+                return self.tell(*member, &News::Listed { token, roster });
             }
             Effect::Refused {
                 member,

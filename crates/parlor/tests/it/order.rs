@@ -86,6 +86,31 @@ fn a_message_to_one_member_does_not_overtake_those_to_the_room() {
 }
 
 #[test]
+fn each_of_many_requests_is_answered_for_the_room_that_it_named() {
+    let server = TestServer::start(one_shard);
+    let mut peer = server.peer("/signal");
+    let ask =
+        |kind: &str, room: &str, number: u32| json!({"type": kind, "room": room, "ref": number});
+    let requests = [
+        ask("join", "tea", 1),
+        ask("list", "tea", 2),
+        ask("leave", "tea", 3),
+        ask("join", "milk", 4),
+    ];
+    say_at_once(&mut peer, &requests);
+    for (kind, room, number) in [
+        ("joined", json!("tea"), 1),
+        ("peers", json!("tea"), 2),
+        ("ack", Value::Null, 3),
+        ("joined", json!("milk"), 4),
+    ] {
+        let answer = peer.hear();
+        assert_eq!((&answer["type"], &answer["room"]), (&json!(kind), &room));
+        assert_eq!(answer["ref"], number);
+    }
+}
+
+#[test]
 fn rooms_have_their_homes_until_the_last_member_of_the_server_is_told() {
     let mut server = TestServer::start(|config| {
         config.shards = NonZero::new(2);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use parlor_hub::{
     Audience, Draft, JoinOptions, Joined, MemberId, MessageId, Page, Payload, Priority, Refused,
-    Resume, RoomKey, RoomName, RoomRef, Roster,
+    Resume, RoomName, RoomRef, Roster,
 };
 use parlor_proto::{
     signal::{self, Envelope, Request, encode},
@@ -53,6 +53,8 @@ pub(super) struct Pending {
     token: u64,
     /// JSON text.
     pub(super) reference: Option<Box<str>>,
+    /// The room that was asked for: it may be gone, and its key another's, when the answer comes.
+    room: Option<RoomName>,
     resumes: bool,
 }
 
@@ -119,8 +121,23 @@ impl Dialogue {
         self.pending.push(Pending {
             token,
             reference: reference.map(Into::into),
+            room: None,
             resumes,
         });
+        token
+    }
+
+    /// The same for a request whose answer names its room.
+    pub(super) fn expect_of(
+        &mut self,
+        room: &RoomName,
+        reference: Option<&str>,
+        resumes: bool,
+    ) -> u64 {
+        let token = self.expect(reference, resumes);
+        if let Some(pending) = self.pending.last_mut() {
+            pending.room = Some(room.clone());
+        }
         token
     }
 
@@ -269,7 +286,7 @@ impl Dialogue {
         desk: &mut Desk<'_, '_>,
     ) -> Result<(), Failure> {
         let room = self.room(room, desk)?;
-        let token = self.expect(reference, false);
+        let token = self.expect_of(&room, reference, false);
         let page = Page {
             token: Some(token),
             after,
@@ -288,7 +305,7 @@ impl Dialogue {
         reference: Option<&str>,
         desk: &mut Desk<'_, '_>,
     ) -> Result<(), Failure> {
-        let token = self.expect(reference, options.resume.is_some());
+        let token = self.expect_of(room, reference, options.resume.is_some());
         options.token = Some(token);
         options.roster = true;
         let result = desk
@@ -361,7 +378,7 @@ impl Dialogue {
         let reference = pending
             .as_ref()
             .and_then(|pending| pending.reference.as_deref());
-        let Some(room) = desk.turn.hub.room_name(joined.room).cloned() else {
+        let Some(room) = pending.as_ref().and_then(|pending| pending.room.clone()) else {
             return;
         };
         let Some(own) = desk.turn.hub.id_of(desk.turn.key) else {
@@ -391,14 +408,9 @@ impl Dialogue {
 }
 
 /// Answers a question for who is in a room.
-pub(super) fn say_listed(
-    room: RoomKey,
-    pending: Option<&Pending>,
-    roster: &Roster,
-    desk: &mut Desk<'_, '_>,
-) {
+pub(super) fn say_listed(pending: Option<&Pending>, roster: &Roster, desk: &mut Desk<'_, '_>) {
     let reference = pending.and_then(|pending| pending.reference.as_deref());
-    let Some(room) = desk.turn.hub.room_name(room).cloned() else {
+    let Some(room) = pending.and_then(|pending| pending.room.as_ref()) else {
         return;
     };
     let peers = roster.peers.iter().map(peer);

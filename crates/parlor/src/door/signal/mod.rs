@@ -2,7 +2,7 @@
 
 mod dialogue;
 
-use parlor_hub::{MemberId, Peer, Request};
+use parlor_hub::{MemberId, Peer, Request, RoomName};
 use parlor_proto::{
     signal::encode,
     websocket::{CloseCode, Connection, Kind, Message, Role, deflate::Agreement, frame},
@@ -37,8 +37,8 @@ impl Signal {
     }
 
     /// Notes a join whose answer comes later, perhaps at once.
-    pub(crate) fn expect_join(&mut self, resumes: bool) -> u64 {
-        self.dialogue.expect(None, resumes)
+    pub(crate) fn expect_join(&mut self, room: &RoomName, resumes: bool) -> u64 {
+        self.dialogue.expect_of(room, None, resumes)
     }
 }
 
@@ -109,13 +109,9 @@ impl Session for Signal {
                 let pending = dialogue.answered(Some(*token));
                 acknowledge(pending, *id, desk);
             }
-            News::Listed {
-                room,
-                token,
-                roster,
-            } => {
+            News::Listed { token, roster } => {
                 let pending = dialogue.answered(*token);
-                say_listed(*room, pending.as_ref(), roster, desk);
+                say_listed(pending.as_ref(), roster, desk);
             }
             News::Refused {
                 request,
