@@ -57,9 +57,10 @@ impl Mailbox {
 
     /// Adds all of `mail`, which stand for `bytes` of memory, and leaves it empty.
     pub(crate) fn post(&self, mail: &mut Vec<Mail>, bytes: usize) -> io::Result<()> {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = waiting.is_empty();
+        // Counted under the lock, or a box that is being emptied forgets what has just come.
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         waiting.append(mail);
         drop(waiting);
         if was_empty { self.waker.wake() } else { Ok(()) }
@@ -69,7 +70,6 @@ impl Mailbox {
     pub(crate) fn take(&self, mail: &mut Vec<Mail>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *waiting, mail);
-        drop(waiting);
         self.bytes.store(0, Ordering::Relaxed);
     }
 
