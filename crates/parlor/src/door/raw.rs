@@ -1,13 +1,13 @@
 //! The raw WebSocket doors: opaque frames into a room, or back to where they came from.
 
 use parlor_hub::Request;
-use parlor_proto::websocket::{self, CloseCode, Connection, Role, deflate::Agreement, frame};
+use parlor_proto::websocket::{self, CloseCode, Connection, Role, deflate::Agreement};
 
 use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
     meter::Meter,
     opaque::{Target, draft, publish},
-    socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
+    socket::{boundary, close, close_over_rate, is_over_rate, meter, ping, receive},
 };
 use crate::metrics::{Door, End};
 
@@ -165,7 +165,7 @@ impl Session for Raw {
     }
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
-        frame::boundary(frames, sent)
+        boundary(frames, sent)
     }
 
     fn heartbeat(&self) -> Heartbeat {

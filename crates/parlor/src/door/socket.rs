@@ -1,6 +1,6 @@
 //! What all doors on WebSocket connections have in common.
 
-use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State};
+use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State, frame};
 
 use super::{CloseReason, Then, Turn, meter::Meter};
 use crate::metrics::End;
@@ -101,4 +101,39 @@ pub(super) fn close(connection: &mut Connection, reason: CloseReason, turn: &mut
         CloseReason::Broken | CloseReason::Silent => return,
     };
     connection.close(Some(code), text, None, turn.reply);
+}
+
+/// Where the frame ends in which offset `sent` of whole `frames` lies. The answer to the upgrade,
+/// where it stands before them, counts as a frame.
+pub(super) fn boundary(frames: &[u8], sent: usize) -> usize {
+    let head = match frames.starts_with(b"HTTP/") {
+        true => frames.windows(4).position(|end| end == b"\r\n\r\n"),
+        false => None,
+    };
+    let head = head.map_or(0, |end| end + 4);
+    match sent.checked_sub(head) {
+        None => head,
+        Some(sent) => {
+            let frames = frames.get(head..).unwrap_or_default();
+            head + frame::boundary(frames, sent)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_behind_the_answer_to_the_upgrade_are_found() {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+        let mut bytes = head.to_vec();
+        bytes.extend_from_slice(b"\x81\x05hello\x81\x03you");
+        let ends = [head.len(), head.len() + 7, head.len() + 12];
+        for sent in 1..=bytes.len() {
+            let end = ends.into_iter().find(|end| *end >= sent);
+            assert_eq!(Some(boundary(&bytes, sent)), end, "{sent}");
+        }
+        assert_eq!(boundary(b"\x81\x05hello", 3), 7);
+    }
 }
