@@ -1,6 +1,9 @@
 //! The end of a turn: each room's batch to each of its members, one `send` a member.
 
-use std::time::{Duration, Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
 use parlor_hub::{MemberKey, RoomKey};
 
@@ -10,7 +13,7 @@ use super::{
     connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
     outbox::{Chunk, Slow},
 };
-use crate::door::Tools;
+use crate::door::{CloseReason, Tools};
 
 /// How long a turn may flush before other work gets its chance.
 const SLICE: Duration = Duration::from_millis(2);
@@ -288,7 +291,13 @@ impl Delivery<'_> {
         let mut items = heard
             .map(|(_, entry)| &entry.item)
             .inspect(|_| messages += 1);
-        session.deliver(&mut items, self.tools, reply);
+        let deliver = || session.deliver(&mut items, self.tools, reply);
+        let result = catch_unwind(AssertUnwindSafe(deliver));
+        if result.is_err() {
+            reply.clear();
+            self.connections.counters.panicked();
+            self.connections.doom(key, CloseReason::Fault);
+        }
         let traffic = std::mem::take(&mut self.tools.traffic);
         self.connections.counters.delivered(traffic.messages_out);
         self.connections.send(key, reply, messages);

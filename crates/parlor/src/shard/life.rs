@@ -1,6 +1,9 @@
 //! How connections begin, are watched over, and end.
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parlor_hub::MemberKey;
@@ -159,6 +162,7 @@ impl Shard {
         None
     }
 
+    /// Opens the door that a head asks for. A panic there is answered with 500.
     fn open(&mut self, key: MemberKey, head: &Head<'_, '_>) -> Option<Opened> {
         self.reply.clear();
         let mut turn = Turn {
@@ -169,7 +173,16 @@ impl Shard {
             reply: &mut self.reply,
             tools: &mut self.tools,
         };
-        door::open(head, &self.settings.policy, &mut turn)
+        let policy = &self.settings.policy;
+        let opened = catch_unwind(AssertUnwindSafe(|| door::open(head, policy, &mut turn)));
+        opened.unwrap_or_else(|_| {
+            self.connections.counters.panicked();
+            self.hub.disconnect(key, &mut self.effects);
+            let refusal = Refusal::new(500, "internal error");
+            self.reply.clear();
+            self.reply.extend_from_slice(&refusal.to_response());
+            Some(Opened::Refused(Refused::of_door(refusal.status)))
+        })
     }
 
     /// Sends a door's answer, and lets its session have the bytes behind the head.
