@@ -119,7 +119,8 @@ impl Shard {
     ) {
         let mut partial = partial.unwrap_or_default();
         if partial.bytes.is_empty() {
-            partial.since = self.connections.now;
+            // Nothing was heard yet, so this is when it was accepted.
+            partial.since = self.connections.cold[key.slot as usize].heard;
             if let Some(scan) = self.look_at_head(key, bytes, &partial) {
                 partial.bytes.extend_from_slice(bytes);
                 partial.scan = scan;

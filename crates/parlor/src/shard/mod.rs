@@ -51,6 +51,8 @@ pub(crate) use self::{
 
 /// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.
 const READ_BYTES: usize = 64 * 1024;
+/// How soon a shard that reads nothing because another one is behind looks again.
+const CONGESTION_LOOK: Duration = Duration::from_millis(1);
 /// How often a turn lets others publish once more before it flushes.
 const GATHERINGS_MAX: usize = 64;
 /// While so many payload bytes wait to be flushed, no mail is taken in; the shards that post it
@@ -281,6 +283,9 @@ impl Shard {
         }
         if self.acceptor.as_ref().is_some_and(Acceptor::is_exhausted) {
             wake = wake.min(Instant::now() + accept::RETRY);
+        }
+        if !self.ready.is_empty() {
+            wake = wake.min(Instant::now() + CONGESTION_LOOK);
         }
         wake.into()
     }

@@ -75,7 +75,9 @@ impl Shard {
         let count = self.connections.len() + self.http.len();
         self.mailboxes[usize::from(self.id.0)].tell_connections(count);
         let accepting = self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
-        let left = accepting || std::mem::take(&mut self.mail_left) || !self.ready.is_empty();
+        // What is not read because another shard is behind is looked at again after a while.
+        let readable = !self.ready.is_empty() && !self.is_congested();
+        let left = accepting || std::mem::take(&mut self.mail_left) || readable;
         begun.filled || left || self.owes()
     }
 
@@ -160,7 +162,10 @@ impl Shard {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match self.connections.read(key, &mut buffer) {
             Read::Bytes(count) => {
-                self.connections.cold[key.slot as usize].heard = self.connections.now;
+                let cold = &mut self.connections.cold[key.slot as usize];
+                if !matches!(cold.stage, Stage::Head(_)) {
+                    cold.heard = self.connections.now;
+                }
                 self.connections.hot[key.slot as usize].flags &= !PINGED;
                 self.received(key, &mut buffer[..count]);
                 let more = count == READ_BYTES;
