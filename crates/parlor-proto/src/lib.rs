@@ -6,6 +6,7 @@
 
 pub mod engineio;
 pub mod signal;
+pub mod socketio;
 pub mod sse;
 pub mod websocket;
 

@@ -61,7 +61,7 @@ mod options;
 mod output;
 pub mod packet;
 pub mod payload;
-mod query;
+pub(crate) mod query;
 mod session;
 #[cfg(test)]
 mod tests;

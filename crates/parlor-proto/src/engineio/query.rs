@@ -62,6 +62,18 @@ impl<'a> Query<'a> {
     }
 }
 
+/// The pairs of a query or form, percent-decoded, in their order. What is not UTF-8 is replaced.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let lossy = |text| decode(text).unwrap_or(Cow::Borrowed("\u{FFFD}"));
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(move |pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (lossy(key), lossy(value))
+        })
+}
+
 fn decode(value: &str) -> Option<Cow<'_, str>> {
     if value.contains(['%', '+']) {
         String::from_utf8(percent_decode(value.as_bytes()))

@@ -44,3 +44,18 @@ fn engineio_request() {
 fn engineio_session() {
     replay("engineio_session", super::engineio_session);
 }
+
+#[test]
+fn socketio_connection() {
+    replay("socketio_connection", super::socketio_connection);
+}
+
+#[test]
+fn socketio_msgpack() {
+    replay("socketio_msgpack", super::socketio_msgpack);
+}
+
+#[test]
+fn socketio_packet() {
+    replay("socketio_packet", super::socketio_packet);
+}

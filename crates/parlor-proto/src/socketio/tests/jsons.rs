@@ -1,0 +1,86 @@
+//! The scanner, beside serde_json.
+
+use super::json::{Elements, Scanner, escape_into, member, unescape};
+
+/// Whether a text is JSON to the scanner.
+fn is_json(text: &str) -> bool {
+    let mut scanner = Scanner::new(text);
+    loop {
+        match scanner.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+#[test]
+fn json_and_what_is_not() {
+    // One a line, between bars.
+    let good = r#"0 |-0|10|-1.5|1e5|1E+5|1.0e-5|true|false|null|""|[]|{}|[1,[2,{}]]
+        | [ 1 , 2 ] |{"a":{"b":[]}}|"a\"\\\/\b\f\n\r\t\u00e9"|"é€😀"|"'/""#;
+    let bad = r#"|01|-|+1|1.|.5|1e|1e+|0x1|NaN|Infinity|tru|True|nul|undefined|'a'|"|"a|"\x"
+        |"\u00g0"|"\u00"|[|]|[1|[1,|[,1]|[1 2]|[1]]|{|}|{1:2}|{a:1}|{"a"}|{"a":}|{"a":1,}
+        |{"a":1 "b":2}|[}|{]|1 2|[1}|/**/1|{"a":1]"#;
+    let more = ["\"\n\"", "\"\u{0}\"", "\u{feff}1", "\u{a0}1"];
+    for text in good.split('|') {
+        assert!(is_json(text), "{text}");
+        assert!(serde_json::from_str::<serde_json::Value>(text).is_ok());
+    }
+    for text in bad.split('|').chain(more) {
+        assert!(!is_json(text), "{text}");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(text).is_err(),
+            "{text}"
+        );
+    }
+    // serde_json has no value for these, but they are JSON.
+    for text in ["1e999", r#""\ud800""#, r#""\udc00\ud800""#] {
+        assert!(is_json(text), "{text}");
+    }
+}
+
+#[test]
+fn texts_mean_what_they_say() {
+    let rows = [
+        (r#""""#, ""),
+        (r#""aé€😀""#, "aé€😀"),
+        (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
+        (r#""\u00e9\u20AC\ud83d\ude00""#, "é€😀"),
+        (r#""\ud83d""#, "\u{fffd}"),
+        (r#""\ud83dx""#, "\u{fffd}x"),
+        (r#""\ud83d\u0041""#, "\u{fffd}A"),
+        (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+    ];
+    for (raw, expected) in rows {
+        assert_eq!(unescape(raw).as_deref(), Some(expected), "{raw}");
+    }
+    for raw in ["", "\"", "1", "null", "[]", r#""\"#, r#""\u12""#] {
+        assert!(unescape(raw).is_none_or(|text| text.is_empty()), "{raw}");
+    }
+    let mut out = String::new();
+    escape_into("a\"\\\n\r\t\u{1}é\u{2028}", &mut out);
+    assert_eq!(out, "\"a\\\"\\\\\\n\\r\\t\\u0001é\u{2028}\"");
+}
+
+#[test]
+fn members_and_elements() {
+    let object = r#" { "a" : 1 , "b\u0063" : {"a":2} , "a" : [3] , "n":null,"t":true,"f":false} "#;
+    assert_eq!(member(object, "a"), Some("[3]"));
+    assert_eq!(member(object, "bc"), Some(r#"{"a":2}"#));
+    assert_eq!(member(object, "n"), Some("null"));
+    assert_eq!(member(object, "t"), Some("true"));
+    assert_eq!(member(object, "f"), Some("false"));
+    assert_eq!(member(object, "x"), None);
+    assert_eq!(member("[]", "a"), None);
+    assert_eq!(member("{", "a"), None);
+    let elements: Vec<&str> =
+        Elements::new(r#"[ 1, "a,b" ,[2,[3]],{"x":[]},true,null ]"#).collect();
+    assert_eq!(
+        elements,
+        ["1", r#""a,b""#, "[2,[3]]", r#"{"x":[]}"#, "true", "null"]
+    );
+    assert_eq!(Elements::new("[]").count(), 0);
+    assert_eq!(Elements::new("{}").count(), 0);
+    assert_eq!(Elements::new("[1,2").count(), 2);
+}
