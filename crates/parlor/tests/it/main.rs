@@ -13,6 +13,7 @@ mod http_origins;
 mod http_rows;
 mod http_support;
 mod hub;
+mod member;
 mod metrics;
 mod order;
 mod peer;

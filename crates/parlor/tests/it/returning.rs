@@ -7,176 +7,53 @@ use serde_json::json;
 use crate::{
     event_stream::EventStream,
     http_support::field,
+    member::{Door, Gap, Heard, Member},
     peer::Peer,
     support::{Client, TestServer, frame, upgrade},
 };
 
-/// A way to be in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Raw,
-    All,
-    Signal,
-    Sse,
-    SseQuery,
-    SseGzip,
+/// Comes into a room, after a message if there was one.
+fn enter(
+    server: &TestServer,
+    door: Door,
+    room: &str,
+    since: Option<&str>,
+) -> (Member, Option<Gap>) {
+    Member::enter(server.tcp(), door, room, since)
 }
 
-impl Door {
-    const ALL: [Self; 6] = [
-        Self::Raw,
-        Self::All,
-        Self::Signal,
-        Self::Sse,
-        Self::SseQuery,
-        Self::SseGzip,
-    ];
+/// The next message's number and id.
+fn message(member: &mut Member) -> (u64, Option<String>) {
+    loop {
+        match member.hear() {
+            Heard::Message(number, id) => return (number.parse().unwrap(), id),
+            Heard::Resumed => {}
+            other => unreachable!("{other:?}"),
+        }
+    }
 }
 
-/// A member that came in through some door. All the tests' messages are JSON numbers.
-enum Member {
-    Raw(Client),
-    Json(Peer),
-    Sse(Box<EventStream>),
-}
-
-/// What a member hears of a room.
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    /// A message and its id, where the door tells it.
-    Message(u64, Option<String>),
-    /// Where the missed messages end without a gap; told by `parlor.v1` only.
-    Resumed,
-    /// There is a gap; the oldest id that is held, if any is.
-    Gap(Option<String>),
-}
-
-impl Member {
-    /// Comes into a room, after a message if there was one. Returns what is told before the first
-    /// message about a gap: the oldest id held, if any is. The others tell it later.
-    fn enter(
-        server: &TestServer,
-        door: Door,
-        room: &str,
-        since: Option<&str>,
-    ) -> (Self, Option<Option<String>>) {
-        let query = since.map_or_else(String::new, |since| format!("?since={since}"));
-        match door {
-            Door::Raw => {
-                let client = server.websocket(&format!("/ws/{room}{query}"));
-                let gap = field(&client.response, "parlor-gap");
-                let gap = gap.map(|oldest| (oldest != "none").then(|| oldest.to_owned()));
-                (Self::Raw(client), gap)
+/// Comes back and expects a gap; returns the oldest id held and the numbers replayed.
+fn enter_after_gap(
+    server: &TestServer,
+    door: Door,
+    room: &str,
+    since: &str,
+    replayed: usize,
+) -> (Member, Gap, Vec<u64>) {
+    let (mut member, mut gap) = enter(server, door, room, Some(since));
+    let mut numbers = Vec::new();
+    while numbers.len() < replayed || gap.is_none() {
+        match member.hear() {
+            Heard::Message(number, _) => numbers.push(number.parse().unwrap()),
+            Heard::Gap(oldest) => {
+                assert_eq!(gap, None, "{door:?}: a gap is told once");
+                gap = Some(oldest);
             }
-            Door::All => {
-                let query = query.replace('?', "&");
-                let mut peer = server.peer(&format!("/ws/{room}?events=all{query}"));
-                assert_eq!(peer.hear()["type"], "joined");
-                (Self::Json(peer), None)
-            }
-            Door::Signal => {
-                let mut peer = server.peer("/signal");
-                match since {
-                    None => _ = peer.join(room),
-                    Some(since) => {
-                        let answer =
-                            peer.ask(&json!({"type": "resume", "room": room, "since": since}));
-                        assert_eq!(answer["type"], "joined", "{answer}");
-                    }
-                }
-                (Self::Json(peer), None)
-            }
-            Door::Sse | Door::SseQuery | Door::SseGzip => {
-                let mut headers = String::new();
-                let mut path = format!("/sse/{room}");
-                match since {
-                    Some(since) if door == Door::Sse => {
-                        headers = format!("Last-Event-ID: {since}\r\n");
-                    }
-                    _ => path.push_str(&query),
-                }
-                if door == Door::SseGzip {
-                    headers.push_str("Accept-Encoding: gzip\r\n");
-                }
-                let mut stream = server.events_with(&path, &headers);
-                stream.joined();
-                (Self::Sse(Box::new(stream)), None)
-            }
+            other => unreachable!("{door:?}: {other:?}"),
         }
     }
-
-    /// The next thing that concerns the room's messages, or the gap that is told.
-    fn hear(&mut self) -> Heard {
-        match self {
-            Self::Raw(client) => {
-                let text = client.receive_text();
-                Heard::Message(text.parse().unwrap(), None)
-            }
-            Self::Json(peer) => loop {
-                let value = peer.hear();
-                let kind = value["type"].as_str().unwrap();
-                match (kind, value["gap"].as_bool()) {
-                    ("message", _) => {
-                        let id = value["id"].as_str().map(str::to_owned);
-                        return Heard::Message(value["data"].as_u64().unwrap(), id);
-                    }
-                    ("resumed", Some(false)) => {
-                        assert!(value.get("oldest").is_none(), "{value}");
-                        return Heard::Resumed;
-                    }
-                    ("resumed", Some(true)) => {
-                        return Heard::Gap(value["oldest"].as_str().map(str::to_owned));
-                    }
-                    ("peer-joined" | "peer-left", _) => {}
-                    _ => unreachable!("{value}"),
-                }
-            },
-            Self::Sse(stream) => {
-                let event = stream.event();
-                if event.name.as_deref() == Some("gap") {
-                    assert_eq!(event.id, None);
-                    let oldest = event.json()["oldest"].as_str().map(str::to_owned);
-                    return Heard::Gap(oldest);
-                }
-                let data = event.data.unwrap();
-                Heard::Message(data.parse().unwrap(), event.id)
-            }
-        }
-    }
-
-    /// The next message's number and id.
-    fn message(&mut self) -> (u64, Option<String>) {
-        loop {
-            match self.hear() {
-                Heard::Message(number, id) => return (number, id),
-                Heard::Resumed => {}
-                Heard::Gap(oldest) => unreachable!("a gap: {oldest:?}"),
-            }
-        }
-    }
-
-    /// Comes back and expects a gap; returns the oldest id held and the numbers replayed.
-    fn enter_after_gap(
-        server: &TestServer,
-        door: Door,
-        room: &str,
-        since: &str,
-        replayed: usize,
-    ) -> (Self, Option<String>, Vec<u64>) {
-        let (mut member, mut gap) = Self::enter(server, door, room, Some(since));
-        let mut numbers = Vec::new();
-        while numbers.len() < replayed || gap.is_none() {
-            match member.hear() {
-                Heard::Message(number, _) => numbers.push(number),
-                Heard::Gap(oldest) => {
-                    assert_eq!(gap, None, "{door:?}: a gap is told once");
-                    gap = Some(oldest);
-                }
-                Heard::Resumed => unreachable!("{door:?}: no gap is told"),
-            }
-        }
-        (member, gap.unwrap(), numbers)
-    }
+    (member, gap.unwrap(), numbers)
 }
 
 fn publish(server: &TestServer, room: &str, numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
@@ -193,14 +70,14 @@ fn a_member_may_leave_on_one_door_and_come_back_on_another() {
         });
         for (index, left) in Door::ALL.into_iter().enumerate() {
             let room = format!("room-{index}");
-            let (mut member, _) = Member::enter(&server, left, &room, None);
+            let (mut member, _) = enter(&server, left, &room, None);
             if let Member::Raw(client) = &mut member {
                 client.settle();
             }
             let ids = publish(&server, &room, 1..=3);
             let mut last = None;
             for number in 1..=3 {
-                let (heard, id) = member.message();
+                let (heard, id) = message(&mut member);
                 assert_eq!(heard, number);
                 last = id;
             }
@@ -211,10 +88,10 @@ fn a_member_may_leave_on_one_door_and_come_back_on_another() {
             publish(&server, &room, 4..=6);
             let mut back: Vec<Member> = Vec::new();
             for door in Door::ALL {
-                let (mut member, gap) = Member::enter(&server, door, &room, Some(&last));
+                let (mut member, gap) = enter(&server, door, &room, Some(&last));
                 assert_eq!(gap, None, "{left:?} {door:?}");
                 for number in 4..=6 {
-                    assert_eq!(member.message().0, number, "{left:?} {door:?}");
+                    assert_eq!(message(&mut member).0, number, "{left:?} {door:?}");
                 }
                 if matches!(door, Door::All | Door::Signal) {
                     assert_eq!(member.hear(), Heard::Resumed);
@@ -223,7 +100,7 @@ fn a_member_may_leave_on_one_door_and_come_back_on_another() {
             }
             let live = publish(&server, &room, [7]);
             for member in &mut back {
-                let (number, id) = member.message();
+                let (number, id) = message(member);
                 assert_eq!(number, 7);
                 assert!(id.is_none_or(|id| id == live[0]));
             }
@@ -242,7 +119,7 @@ fn a_restart_is_a_gap_on_every_door() {
     for door in Door::ALL {
         // Nobody was there since: nothing is held.
         let room = format!("empty-{door:?}");
-        let (_, oldest, _) = Member::enter_after_gap(&server, door, &room, &old, 0);
+        let (_, oldest, _) = enter_after_gap(&server, door, &room, &old, 0);
         assert!(oldest.is_none(), "{door:?}: {oldest:?}");
     }
     let keep = server.peer_in("tea");
@@ -250,14 +127,14 @@ fn a_restart_is_a_gap_on_every_door() {
     assert_ne!(new[0].split('-').next(), old.split('-').next(), "the epoch");
     let mut members = Vec::new();
     for door in Door::ALL {
-        let (member, oldest, numbers) = Member::enter_after_gap(&server, door, "tea", &old, 3);
+        let (member, oldest, numbers) = enter_after_gap(&server, door, "tea", &old, 3);
         assert_eq!(oldest.as_deref(), Some(&*new[0]), "{door:?}");
         assert_eq!(numbers, [11, 12, 13], "{door:?}");
         members.push(member);
     }
     publish(&server, "tea", [14]);
     for member in &mut members {
-        assert_eq!(member.message().0, 14);
+        assert_eq!(message(member).0, 14);
     }
     drop(keep);
 }
@@ -268,14 +145,14 @@ fn what_is_no_longer_held_is_a_gap_with_the_oldest_id_that_is() {
     let keep = server.peer_in("tea");
     let ids = publish(&server, "tea", 1..=10);
     for door in Door::ALL {
-        let (_, oldest, numbers) = Member::enter_after_gap(&server, door, "tea", &ids[1], 4);
+        let (_, oldest, numbers) = enter_after_gap(&server, door, "tea", &ids[1], 4);
         assert_eq!(oldest.as_deref(), Some(&*ids[6]), "{door:?}");
         assert_eq!(numbers, [7, 8, 9, 10], "{door:?}");
         // The last id before the oldest is no gap.
-        let (mut member, gap) = Member::enter(&server, door, "tea", Some(&ids[5]));
+        let (mut member, gap) = enter(&server, door, "tea", Some(&ids[5]));
         assert_eq!(gap, None);
         for number in 7..=10 {
-            assert_eq!(member.message().0, number, "{door:?}");
+            assert_eq!(message(&mut member).0, number, "{door:?}");
         }
     }
     drop(keep);
@@ -287,9 +164,9 @@ fn a_room_without_history_tells_a_gap_but_not_to_those_who_missed_nothing() {
     let keep = server.peer_in("tea");
     let ids = publish(&server, "tea", 1..=3);
     for door in Door::ALL {
-        let (_, oldest, _) = Member::enter_after_gap(&server, door, "tea", &ids[0], 0);
+        let (_, oldest, _) = enter_after_gap(&server, door, "tea", &ids[0], 0);
         assert_eq!(oldest, None, "{door:?}");
-        let (mut member, gap) = Member::enter(&server, door, "tea", Some(&ids[2]));
+        let (mut member, gap) = enter(&server, door, "tea", Some(&ids[2]));
         assert_eq!(gap, None, "{door:?}");
         if let Member::Json(_) = member {
             assert_eq!(member.hear(), Heard::Resumed, "{door:?}");
@@ -477,7 +354,7 @@ fn come_and_go(server: &TestServer, start: usize, last: u64, ready: &Barrier) ->
     let mut epoch = None;
     while heard < last {
         let door = Door::ALL[(start + visits) % Door::ALL.len()];
-        let (mut member, gap) = Member::enter(server, door, "tea", since.as_deref());
+        let (mut member, gap) = enter(server, door, "tea", since.as_deref());
         assert_eq!(gap, None);
         if visits == 0 {
             // Nothing is published before all are in the room.
@@ -488,7 +365,7 @@ fn come_and_go(server: &TestServer, start: usize, last: u64, ready: &Barrier) ->
         }
         visits += 1;
         for _ in 0..=(visits * 7 + start) % 23 {
-            let (number, id) = member.message();
+            let (number, id) = message(&mut member);
             assert_eq!(
                 number,
                 heard + 1,

@@ -2,13 +2,11 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
     time::{Duration, Instant},
 };
 
 use parlor::config::SseGzip;
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
 
 use crate::{
     event_stream::EventStream,
@@ -265,14 +263,7 @@ fn a_stream_ends_after_its_delay_when_the_server_stops() {
 
 /// A stream on a socket that takes in next to nothing unless it is read.
 fn stalled(server: &TestServer, path: &str) -> EventStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.address.into()).unwrap();
-    let stream = TcpStream::from(socket);
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    EventStream::open(stream, path, "")
+    EventStream::open(server.tcp_with_buffer(4096), path, "")
 }
 
 #[test]

@@ -114,22 +114,22 @@ impl TestServer {
 
     /// An open WebSocket whose request had further header lines, each ended by CRLF.
     pub(crate) fn websocket_with(&self, path: &str, headers: &str) -> Client {
-        Self::upgraded(self.tcp(), path, headers)
+        Client::open(self.tcp(), path, headers)
     }
 
     /// An open WebSocket on a socket that takes in next to nothing unless it is read.
     pub(crate) fn websocket_with_small_buffer(&self, path: &str) -> Client {
+        Client::open(self.tcp_with_buffer(4096), path, "")
+    }
+
+    /// A plain connection that takes in no more than this unless it is read.
+    pub(crate) fn tcp_with_buffer(&self, bytes: usize) -> TcpStream {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
         socket.connect(&self.address.into()).unwrap();
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self::upgraded(stream, path, "")
-    }
-
-    fn upgraded(mut stream: TcpStream, path: &str, headers: &str) -> Client {
-        stream.write_all(upgrade(path, headers).as_bytes()).unwrap();
-        Client::opened(stream)
+        stream
     }
 }
 
@@ -180,6 +180,12 @@ impl Frame {
 }
 
 impl Client {
+    /// Asks for an upgrade, and has it.
+    pub(crate) fn open(mut stream: TcpStream, path: &str, headers: &str) -> Self {
+        stream.write_all(upgrade(path, headers).as_bytes()).unwrap();
+        Self::opened(stream)
+    }
+
     /// Goes on where the answer to an upgrade has been read.
     pub(crate) fn adopt(stream: TcpStream) -> Self {
         Self {
