@@ -7,4 +7,4 @@ mod server;
 mod tests;
 
 pub use client::{Accepted, ClientHandshake, ClientRequest, ResponseError};
-pub use server::{Answer, Refusal, Request, ResponseMisuse, Upgrade, validate};
+pub use server::{Answer, Refusal, Request, ResponseMisuse, Upgrade, check_header, validate};

@@ -209,12 +209,7 @@ impl<'a> Upgrade<'a> {
             return Err(ResponseMisuse::Protocol);
         }
         for (name, value) in answer.headers {
-            if !header::is_free_name(name) {
-                return Err(ResponseMisuse::HeaderName);
-            }
-            if !header::is_value(value) {
-                return Err(ResponseMisuse::HeaderValue);
-            }
+            check_header(name, value)?;
         }
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
@@ -243,6 +238,21 @@ pub struct Answer<'a> {
     pub deflate: Option<Agreement>,
     /// Headers to add.
     pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// Whether a header may stand in [`Answer::headers`].
+///
+/// # Errors
+///
+/// [`ResponseMisuse::HeaderName`] or [`ResponseMisuse::HeaderValue`].
+pub fn check_header(name: &str, value: &str) -> Result<(), ResponseMisuse> {
+    if !header::is_free_name(name) {
+        return Err(ResponseMisuse::HeaderName);
+    }
+    if !header::is_value(value) {
+        return Err(ResponseMisuse::HeaderValue);
+    }
+    Ok(())
 }
 
 /// What an [`Answer`] may not say.
