@@ -3,6 +3,7 @@
 pub mod client;
 pub mod config;
 mod door;
+mod embed;
 mod front;
 mod handle;
 mod http;
@@ -13,5 +14,15 @@ mod shard;
 
 pub use parlor_proto as proto;
 
+pub use parlor_hub::{
+    Gap, MalformedMemberId, MalformedRoomName, MemberId, MessageId, Peer, Priority, Refused,
+    Resume, RoomName, Sender,
+};
+
 pub use self::config::Config;
+pub use self::embed::{
+    BoxError, Connect, ConnectionError, Disconnect, Door, Endpoint, Handler, Head, IntoOutcome,
+    IntoRoom, Joined, Joining, JsonError, Member, Message, PatternError, Publication, Published,
+    Refusal, Room, RoomError, Said, SendError, ServerHandle, Side, Text,
+};
 pub use self::server::{BuildError, Builder, ServeError, Server};

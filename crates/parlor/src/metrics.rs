@@ -28,6 +28,8 @@ pub(crate) enum Door {
     WebSocket,
     Signal,
     Sse,
+    /// A handler of the embedder's.
+    Endpoint,
     Echo,
     /// Everything that hyper answers.
     Http,
@@ -52,6 +54,8 @@ pub(crate) enum End {
     Silent,
     /// A fault of ours.
     Fault,
+    /// A handler of the embedder's ended it.
+    Handler,
     /// The server stops.
     ShuttingDown,
     /// A door claimed the next request of an HTTP connection, which goes on there.
@@ -73,6 +77,8 @@ pub(crate) enum Refused {
     Limit,
     /// The address has as many connections as it may.
     AddressLimit,
+    /// A handler of the embedder's refused it.
+    Handler,
 }
 
 impl Refused {
@@ -215,7 +221,9 @@ impl Counters {
 /// The gauge of a door's members; none where those who come are no members.
 const fn members(door: Door) -> Option<usize> {
     match door {
-        Door::WebSocket | Door::Signal | Door::Sse => Some(MEMBERS.at(door as usize)),
+        Door::WebSocket | Door::Signal | Door::Sse | Door::Endpoint => {
+            Some(MEMBERS.at(door as usize))
+        }
         Door::Echo | Door::Http => None,
     }
 }
@@ -446,12 +454,12 @@ impl Family {
 
 const DOOR: Label = Label {
     name: "door",
-    values: &["websocket", "signal", "sse", "echo", "http"],
+    values: &["websocket", "signal", "sse", "endpoint", "echo", "http"],
 };
 /// The doors whose connections are members.
 const MEMBER_DOOR: Label = Label {
     name: "door",
-    values: &["websocket", "signal", "sse"],
+    values: &["websocket", "signal", "sse", "endpoint"],
 };
 const END: Label = Label {
     name: "reason",
@@ -464,6 +472,7 @@ const END: Label = Label {
         "slow_consumer",
         "silent",
         "fault",
+        "handler",
         "shutting_down",
         "claimed",
     ],
@@ -478,6 +487,7 @@ const REFUSAL: Label = Label {
         "timeout",
         "limit",
         "address_limit",
+        "handler",
     ],
 };
 const DROP: Label = Label {
@@ -635,13 +645,10 @@ mod tests {
         assert_eq!(end, SERIES);
         // The labels have a value for each variant.
         assert_eq!(DOOR.values[Door::Http as usize], "http");
-        assert_eq!(MEMBER_DOOR.values[Door::Sse as usize], "sse");
+        assert_eq!(MEMBER_DOOR.values[Door::Endpoint as usize], "endpoint");
         assert_eq!(END.values[End::Claimed as usize], "claimed");
         assert_eq!(END.values[End::Silent as usize], "silent");
-        assert_eq!(
-            REFUSAL.values[Refused::AddressLimit as usize],
-            "address_limit"
-        );
+        assert_eq!(REFUSAL.values[Refused::Handler as usize], "handler");
         assert_eq!(REFUSAL.values[Refused::Timeout as usize], "timeout");
         assert_eq!(DROP.values[Loss::SlowConsumer as usize], "slow_consumer");
     }

@@ -17,14 +17,16 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
     config::{BindError, Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
-    door, front,
+    door,
+    embed::{self, Door, Doors, Handler, Link, PatternError, Routes, ServerHandle},
+    front,
     handle::Handle,
     http,
     metrics::{Exposition, Metrics},
     policy::Policy,
     shard::{
-        Addresses, Bounds, Cradle, Letter, Listeners, Mailbox, Mailboxes, SendLimits, Settings,
-        Shard, Slow, millis,
+        Addresses, Bounds, Carrier, Cradle, Letter, Listeners, Mailbox, Mailboxes, SendLimits,
+        Settings, Shard, Slow, millis,
     },
 };
 
@@ -48,6 +50,9 @@ pub struct Server {
     /// True once the server stops.
     draining: Arc<AtomicBool>,
     handle: Handle,
+    link: Arc<Link>,
+    endpoints: Arc<Routes>,
+    doors: Doors,
     metrics: Arc<Metrics>,
     metrics_listener: Option<TcpListener>,
 }
@@ -66,6 +71,10 @@ impl fmt::Debug for Server {
 pub struct Builder {
     config: Config,
     routes: axum::Router,
+    endpoints: Routes,
+    /// The first path that no endpoint can stand at.
+    malformed: Option<PatternError>,
+    doors: Option<Doors>,
 }
 
 /// Why a server cannot be built.
@@ -78,6 +87,9 @@ pub enum BuildError {
     /// An allowed origin is not one.
     #[error("{0}")]
     Origin(String),
+    /// An endpoint cannot stand at its path.
+    #[error(transparent)]
+    Endpoint(#[from] PatternError),
     /// The address for metrics cannot be listened on.
     #[error(transparent)]
     Metrics(#[from] BindError),
@@ -116,13 +128,42 @@ impl Builder {
         self
     }
 
+    /// Puts an endpoint at a path, for clients that speak WebSocket: a [`Handler`], or an
+    /// [`Endpoint`](crate::Endpoint) made of closures.
+    ///
+    /// The path is made of segments: `/chat` stands for itself, `/{room}` for one segment of any
+    /// text, and at the end `/{*rest}` for everything that is left. Where several fit, a literal
+    /// segment wins over a name and a name over the rest. [`Head::param`](crate::Head::param) tells
+    /// what a name stood for. A request that asks for no upgrade gets a page, if
+    /// [`Builder::routes`] has one there.
+    ///
+    /// With an endpoint the built-in doors are closed, since whoever may connect there is in its
+    /// rooms without a handler; [`Builder::doors`] opens them.
+    pub fn endpoint(mut self, path: &str, handler: impl Handler) -> Self {
+        let serve: Arc<Arc<_>> = Arc::new(Arc::new(handler));
+        if let Err(error) = self.endpoints.add(path, serve) {
+            self.malformed.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Opens these of the built-in doors and no others. Without this call all are open, or none
+    /// where the server has an endpoint.
+    pub fn doors(mut self, doors: impl IntoIterator<Item = Door>) -> Self {
+        self.doors = Some(doors.into_iter().collect());
+        self
+    }
+
     /// Checks everything once.
     ///
     /// # Errors
     ///
-    /// [`BuildError`] for a setting out of range, a malformed origin, an unreadable directory, or
-    /// an address for metrics that cannot be had.
+    /// [`BuildError`] for a setting out of range, a malformed origin or path of an endpoint, an
+    /// unreadable directory, or an address for metrics that cannot be had.
     pub fn build(self) -> Result<Server, BuildError> {
+        if let Some(error) = self.malformed {
+            return Err(error.into());
+        }
         self.config.validate()?;
         let assets = self.config.static_dir.as_ref().map(|path| {
             http::Assets::open(path).map_err(|source| BuildError::StaticDir {
@@ -134,7 +175,20 @@ impl Builder {
             .map_err(|error| BuildError::Origin(error.to_string()))?;
         let metrics = Metrics::new(self.config.shard_count());
         let metrics_listener = self.config.bind_metrics()?;
+        let limits = embed::Limits {
+            name_bytes_max: self.config.member_name_bytes_max,
+            presence_bytes_max: parlor_hub::Limits::default().presence_bytes_max,
+            outbox_bytes_max: self.config.outbox_bytes_max,
+        };
+        let doors = if self.endpoints.is_empty() {
+            Doors::ALL
+        } else {
+            Doors::NONE
+        };
         Ok(Server {
+            link: Arc::new(Link::new(limits)),
+            doors: self.doors.unwrap_or(doors),
+            endpoints: Arc::new(self.endpoints),
             assets: assets.transpose()?,
             config: self.config,
             routes: self.routes,
@@ -150,6 +204,12 @@ impl Server {
     /// Begins a server with the default configuration.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// A handle for tasks and threads beside the server. It works once the server runs.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.link))
     }
 
     /// Where `/metrics` is served apart from the doors, once [`Config::metrics_listen`] asks for
@@ -176,10 +236,12 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let draining = Arc::clone(&self.draining);
+        let link = Arc::clone(&self.link);
         let mut running = self.start(listeners).map_err(ServeError::Start)?;
         let mut result = Ok(());
         tokio::select! {
             () = shutdown => {}
+            () = link.stopped() => {}
             ended = running.first_end() => result = ended,
         }
         draining.store(true, Ordering::Relaxed);
@@ -212,6 +274,10 @@ impl Server {
         }
         let mailboxes: Mailboxes = mailboxes.into();
         self.handle.connect(Arc::clone(&mailboxes));
+        self.link.connect(Box::new(Carrier {
+            mailboxes: Arc::clone(&mailboxes),
+            seeds: settings.seeds,
+        }));
         let mut ends = Vec::new();
         for thread in threads {
             // A thread that has ended already says why through its end.
@@ -231,7 +297,10 @@ impl Server {
         let http_limits = http_limits(config);
         let exposition = Arc::new(Exposition::new(Arc::clone(&self.metrics)));
         let routes = http::Routes {
-            doors: http::rooms::routes(self.handle.clone()),
+            doors: match self.doors.has(Door::Publish) {
+                true => http::rooms::routes(self.handle.clone()),
+                false => axum::Router::new(),
+            },
             assets: self.assets.clone(),
             pages: self.routes.clone(),
             metrics: loopback_only.then(|| Arc::clone(&exposition)),
@@ -262,7 +331,7 @@ impl Server {
             rooms: Arc::new(room_table(config)?),
             drain: config.drain,
             seeds: parlor_hub::Seeds { placement, epochs },
-            door: door_settings(config),
+            door: self.door_settings(),
         })
     }
 }
@@ -396,31 +465,37 @@ fn hub_limits(config: &Config) -> parlor_hub::Limits {
     }
 }
 
-fn door_settings(config: &Config) -> door::Settings {
-    let mode = match config.deflate {
-        Deflate::Off => deflate::Mode::Off,
-        Deflate::Shared => deflate::Mode::Shared,
-        Deflate::Takeover => deflate::Mode::Takeover,
-    };
-    let limits = websocket::Limits {
-        message_bytes_max: config.message_bytes_max,
-        message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
-    };
-    door::Settings {
-        sse_gzip: config.sse_gzip == SseGzip::Shared,
-        rates: door::Rates {
-            messages_per_second: config.messages_per_second,
-            bytes_per_second: config.bytes_per_second,
-        },
-        sse_heartbeat_ms: millis(config.sse_heartbeat),
-        sse_retry_ms: millis(config.sse_retry),
-        options: websocket::Options {
-            limits,
-            ..websocket::Options::default()
-        },
-        deflate: deflate::Policy {
-            threshold: DEFLATE_BYTES_MIN,
-            ..deflate::Policy::new(mode)
-        },
+impl Server {
+    fn door_settings(&self) -> door::Settings {
+        let config = &self.config;
+        let mode = match config.deflate {
+            Deflate::Off => deflate::Mode::Off,
+            Deflate::Shared => deflate::Mode::Shared,
+            Deflate::Takeover => deflate::Mode::Takeover,
+        };
+        let limits = websocket::Limits {
+            message_bytes_max: config.message_bytes_max,
+            message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
+        };
+        door::Settings {
+            doors: self.doors,
+            endpoints: Arc::clone(&self.endpoints),
+            link: Arc::clone(&self.link),
+            sse_gzip: config.sse_gzip == SseGzip::Shared,
+            rates: door::Rates {
+                messages_per_second: config.messages_per_second,
+                bytes_per_second: config.bytes_per_second,
+            },
+            sse_heartbeat_ms: millis(config.sse_heartbeat),
+            sse_retry_ms: millis(config.sse_retry),
+            options: websocket::Options {
+                limits,
+                ..websocket::Options::default()
+            },
+            deflate: deflate::Policy {
+                threshold: DEFLATE_BYTES_MIN,
+                ..deflate::Policy::new(mode)
+            },
+        }
     }
 }

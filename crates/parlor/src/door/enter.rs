@@ -19,7 +19,7 @@ pub(super) const BAD_ROOM: Refusal =
     Refusal::bad_request("a room name is 1 to 128 bytes of UTF-8 without control characters");
 
 /// There is no place: the room, the table of rooms, or the randomness for an id.
-const FULL: Refusal = Refusal {
+pub(super) const FULL: Refusal = Refusal {
     status: 503,
     text: "no place in this room",
     headers: &[("retry-after", "5")],

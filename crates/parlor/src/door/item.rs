@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use parlor_hub::{Message, Notice, Priority, RoomName};
+use parlor_hub::{Message, Notice, Payload, Priority, RoomName};
 
 /// The mark of a message that is handed to its target as the JSON text that it is: a description
 /// or a candidate. Carried as [`Message::hint`].
@@ -31,6 +31,8 @@ pub(crate) enum Item {
     Message(Arc<Message>),
     /// Who came, went or changed.
     Notice(RoomName, Arc<Notice>),
+    /// What everybody at an endpoint hears, in no room.
+    Broadcast(Payload),
 }
 
 impl Item {
@@ -39,12 +41,13 @@ impl Item {
         match self {
             Self::Message(message) => message.payload.len(),
             Self::Notice(..) => 256,
+            Self::Broadcast(payload) => payload.len(),
         }
     }
 
     /// Whether it is a message.
     pub(crate) const fn is_message(&self) -> bool {
-        matches!(self, Self::Message(_))
+        matches!(self, Self::Message(_) | Self::Broadcast(_))
     }
 
     /// What a newer message takes the place of an older one by, where a room conflates: a hash of
@@ -56,7 +59,7 @@ impl Item {
                 message.event.hash(&mut hasher);
                 Some(hasher.finish())
             }
-            Self::Notice(..) => None,
+            Self::Notice(..) | Self::Broadcast(_) => None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Item {
         match self {
             Self::Message(message) => message.priority,
             Self::Notice(..) => Priority::High,
+            Self::Broadcast(_) => Priority::Normal,
         }
     }
 }

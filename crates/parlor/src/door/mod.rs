@@ -5,6 +5,7 @@
 //! these.
 
 mod enter;
+mod guest;
 mod item;
 mod meter;
 mod opaque;
@@ -15,11 +16,14 @@ mod socket;
 mod sse;
 mod tools;
 
-use std::fmt;
+use std::{fmt, rc::Rc};
 
 use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, RoomKey, Roster};
 
-use crate::metrics::{Door, End};
+use crate::{
+    embed::{Act, Caller, Message, Outcome},
+    metrics::{Door, End},
+};
 
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
@@ -89,6 +93,30 @@ pub(crate) trait Session: fmt::Debug {
     fn uplink(&self) -> Option<&[u8; UPLINK_BYTES]> {
         None
     }
+
+    /// What calls the embedder's handler, where there is one.
+    fn caller(&self) -> Option<&Rc<Caller>> {
+        None
+    }
+
+    /// Does what the embedder wants of the connection. Only for those with a caller.
+    fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Then {
+        let _ = (order, turn);
+        Then::Continue
+    }
+}
+
+/// What an embedder wants of a connection.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Send a message.
+    Send(Message),
+    /// Do something else.
+    Act(Box<Act>),
+    /// Do what the handler came back with.
+    Outcome(Outcome),
+    /// Take in what is held: the handler has caught up.
+    GoOn,
 }
 
 /// What a member hears from the hub beside messages.
@@ -124,6 +152,9 @@ pub(crate) enum Then {
     Linger(End),
     /// Both sides have said goodbye: closed as soon as the reply is out.
     End,
+    /// The peer has said goodbye. It is answered when the handler is done, or the time to close is
+    /// up.
+    Wait,
 }
 
 /// How the peer of a silent connection is tested.
@@ -135,6 +166,8 @@ pub(crate) enum Heartbeat {
     /// It cannot answer. Something is sent every so many milliseconds, so that a broken connection
     /// is noticed.
     Tell(u64),
+    /// It is about to begin or to end, within a deadline.
+    Deadline,
 }
 
 impl From<CloseReason> for End {
@@ -145,6 +178,7 @@ impl From<CloseReason> for End {
             CloseReason::Silent => Self::Silent,
             CloseReason::ShuttingDown => Self::ShuttingDown,
             CloseReason::Fault => Self::Fault,
+            CloseReason::Late => Self::Handler,
         }
     }
 }
@@ -162,4 +196,6 @@ pub(crate) enum CloseReason {
     ShuttingDown,
     /// A fault of ours while serving it.
     Fault,
+    /// Its handler was not done in time, when it began or ended.
+    Late,
 }

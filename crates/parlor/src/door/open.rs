@@ -1,6 +1,6 @@
 //! From a request head to a session.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
 
 use parlor_hub::{JoinOptions, MessageId, Resume, RoomName};
 use parlor_proto::{
@@ -12,8 +12,9 @@ use parlor_proto::{
 };
 
 use super::{
-    Session, Tools, Turn,
-    enter::{BAD_ROOM, LOBBY, Query, connect, join, resume, room_name},
+    Session, Settings, Tools, Turn,
+    enter::{BAD_ROOM, FULL, LOBBY, Query, connect, join, resume, room_name},
+    guest::Guest,
     opaque::Target,
     raw::Raw,
     signal::{Signal, Speech},
@@ -21,6 +22,7 @@ use super::{
     tools::{RAW, SIGNAL, SSE, SSE_GZIP},
 };
 use crate::{
+    embed::{self, Caller, Connect},
     front::Head,
     metrics,
     policy::{Policy, Provenance, Refusal},
@@ -50,20 +52,37 @@ enum Door<'a> {
     Stream(&'a str),
     /// The echo.
     Echo,
+    /// An endpoint of the embedder's.
+    Endpoint,
 }
 
 /// Whether a request is a door's to answer, refusals included. Doors win over everything else at
 /// their paths; `/` is a page unless the request speaks of WebSocket.
-pub(crate) fn claims(head: &Head<'_, '_>) -> bool {
-    match door_at(head) {
+pub(crate) fn claims(settings: &Settings, head: &Head<'_, '_>) -> bool {
+    match door_at(settings, head) {
         // A preflight is answered with those of all routes.
         Some(Door::Stream(_)) => head.method != "OPTIONS",
+        // Where no upgrade is asked for there may be a page at the same path.
+        Some(Door::Endpoint) => speaks_of_websocket(head),
         Some(Door::Room(_) | Door::Signal(_) | Door::Echo) => true,
         None => false,
     }
 }
 
-fn door_at<'a>(head: &Head<'_, 'a>) -> Option<Door<'a>> {
+fn door_at<'a>(settings: &Settings, head: &Head<'_, 'a>) -> Option<Door<'a>> {
+    if settings.endpoints.has(head.path()) {
+        return Some(Door::Endpoint);
+    }
+    built_in_at(head).filter(|door| match door {
+        Door::Room(_) => settings.doors.has(embed::Door::WebSocket),
+        Door::Signal(_) => settings.doors.has(embed::Door::Signal),
+        Door::Stream(_) => settings.doors.has(embed::Door::Sse),
+        Door::Echo => settings.doors.has(embed::Door::Echo),
+        Door::Endpoint => true,
+    })
+}
+
+fn built_in_at<'a>(head: &Head<'_, 'a>) -> Option<Door<'a>> {
     let path = head.path();
     let segment = |prefix: &str| {
         path.strip_prefix(prefix)
@@ -98,10 +117,15 @@ fn names(head: &Head<'_, '_>, header: &str, item: &[u8]) -> bool {
 
 /// Opens the door that a head asks for: a session, or a refusal in the reply. `None` where no door
 /// stands at its path.
-pub(crate) fn open(head: &Head<'_, '_>, policy: &Policy, turn: &mut Turn<'_>) -> Option<Opened> {
-    let door = door_at(head)?;
+pub(crate) fn open(
+    head: &Head<'_, '_>,
+    policy: &Policy,
+    peer: impl FnOnce() -> SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Option<Opened> {
+    let door = door_at(&turn.tools.settings, head)?;
     Some(
-        open_door(head, door, policy, turn).unwrap_or_else(|refusal| {
+        open_door(head, door, policy, peer, turn).unwrap_or_else(|refusal| {
             // A member that got as far as the hub is none.
             turn.hub.disconnect(turn.key, turn.effects);
             turn.reply.clear();
@@ -117,13 +141,14 @@ pub(crate) fn open(head: &Head<'_, '_>, policy: &Policy, turn: &mut Turn<'_>) ->
 enum Refused {
     Policy(Refusal),
     Handshake(handshake::Refusal),
+    Endpoint(embed::Refusal),
 }
 
 impl Refused {
     fn reason(&self) -> metrics::Refused {
         match self {
             Self::Policy(refusal) => metrics::Refused::of_door(refusal.status),
-            Self::Handshake(_) => metrics::Refused::Handshake,
+            Self::Handshake(_) | Self::Endpoint(_) => metrics::Refused::Handshake,
         }
     }
 
@@ -131,6 +156,7 @@ impl Refused {
         match self {
             Self::Policy(refusal) => out.extend_from_slice(&refusal.to_response()),
             Self::Handshake(refusal) => refusal.respond(out),
+            Self::Endpoint(refusal) => refusal.write(out),
         }
     }
 }
@@ -145,6 +171,7 @@ fn open_door(
     head: &Head<'_, '_>,
     door: Door<'_>,
     policy: &Policy,
+    peer: impl FnOnce() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
     let provenance = Provenance::of_head(head.headers);
@@ -164,6 +191,9 @@ fn open_door(
     };
     let upgrade = handshake::validate(request).map_err(Refused::Handshake)?;
     let agreement = upgrade.deflate(&turn.tools.settings.deflate);
+    if let Door::Endpoint = door {
+        return open_endpoint(head, upgrade.protocols(), (agreement, peer()), turn);
+    }
     let signal = upgrade.protocols().contains(&SUBPROTOCOL) && !matches!(door, Door::Echo);
     // A browser fails the connection unless one of the subprotocols that it offers is chosen.
     let protocol = if signal {
@@ -187,7 +217,7 @@ fn open_door(
         Door::Signal(room) => open_signal(room, agreement, &query, turn)?,
         Door::Room(room) if signal => open_signal(Some(room), agreement, &query, turn)?,
         Door::Room(room) => open_room(room, agreement, &query, turn)?,
-        Door::Stream(_) => Opened::Refused(metrics::Refused::Handshake),
+        Door::Stream(_) | Door::Endpoint => Opened::Refused(metrics::Refused::Handshake),
     };
     Ok(opened)
 }
@@ -241,6 +271,34 @@ fn open_room(
     join(&room, options, turn)?;
     Ok(Opened::Session {
         session: Box::new(session),
+        form: Tools::form(RAW, agreement),
+    })
+}
+
+/// A member whose handler is asked whether it may come in.
+fn open_endpoint(
+    head: &Head<'_, '_>,
+    protocols: &[&str],
+    (agreement, peer): (Option<Agreement>, SocketAddr),
+    turn: &mut Turn<'_>,
+) -> Result<Opened, Refused> {
+    let settings = &turn.tools.settings;
+    let found = settings.endpoints.find(head.path());
+    let (serve, params) = found.map_err(Refused::Endpoint)?;
+    let (serve, link) = (Arc::clone(serve), Arc::clone(&settings.link));
+    let secret = turn.tools.secret().map_err(|_| FULL)?;
+    let id = turn.hub.connect(turn.key, secret, None).map_err(|_| FULL)?;
+    let member = embed::Member::new(link, turn.tools.shard, turn.key, id, peer);
+    let fields = head
+        .headers
+        .iter()
+        .map(|header| (header.name, header.value));
+    let request = embed::Head::new(head.method, head.target, fields, peer)
+        .with_params(params)
+        .with_protocols(protocols);
+    let caller = Caller::new(&*serve, Connect::new(request, member));
+    Ok(Opened::Session {
+        session: Box::new(Guest::new(agreement, Rc::new(caller), turn)),
         form: Tools::form(RAW, agreement),
     })
 }

@@ -7,7 +7,7 @@ use crate::metrics::End;
 
 /// Pings of one read that are each answered. Of more that come together the newest is, as RFC 6455,
 /// section 5.5.3, allows: a flood of pings makes no flood of pongs.
-const PONGS_AT_ONCE: u32 = 16;
+pub(super) const PONGS_AT_ONCE: u32 = 16;
 
 /// Takes in bytes and hands each message to `each`, until it wants something else than to go on.
 pub(super) fn receive(
@@ -94,13 +94,19 @@ pub(super) fn ping(connection: &mut Connection, turn: &mut Turn<'_>) {
 
 /// Says why this side closes.
 pub(super) fn close(connection: &mut Connection, reason: CloseReason, turn: &mut Turn<'_>) {
-    let (code, text) = match reason {
-        CloseReason::SlowConsumer => (CloseCode::TRY_AGAIN_LATER, "slow consumer"),
-        CloseReason::ShuttingDown => (CloseCode::GOING_AWAY, "server is stopping"),
-        CloseReason::Fault => (CloseCode::INTERNAL_ERROR, "internal error"),
-        CloseReason::Broken | CloseReason::Silent => return,
-    };
-    connection.close(Some(code), text, None, turn.reply);
+    if let Some((code, text)) = goodbye(reason) {
+        connection.close(Some(code), text, None, turn.reply);
+    }
+}
+
+/// What is said where anything can be.
+pub(super) const fn goodbye(reason: CloseReason) -> Option<(CloseCode, &'static str)> {
+    match reason {
+        CloseReason::SlowConsumer => Some((CloseCode::TRY_AGAIN_LATER, "slow consumer")),
+        CloseReason::ShuttingDown => Some((CloseCode::GOING_AWAY, "server is stopping")),
+        CloseReason::Fault => Some((CloseCode::INTERNAL_ERROR, "internal error")),
+        CloseReason::Broken | CloseReason::Silent | CloseReason::Late => None,
+    }
 }
 
 /// Where the frame ends in which offset `sent` of whole `frames` lies. The answer to the upgrade,

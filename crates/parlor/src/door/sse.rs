@@ -207,7 +207,7 @@ impl Session for Stream {
                     self.event(message, &mut text);
                     tools.traffic.messages_out += 1;
                 }
-                Item::Message(_) | Item::Notice(..) => {}
+                Item::Message(_) | Item::Notice(..) | Item::Broadcast(_) => {}
             }
         }
         if !text.is_empty() {
@@ -289,7 +289,7 @@ pub(crate) fn parse_uplink(text: &str) -> Option<(parlor_hub::MemberId, [u8; UPL
 pub(super) fn event(item: &Item, out: &mut Vec<u8>) {
     match item {
         Item::Message(message) if message.hint != RELAY => event_of(message, out),
-        Item::Message(_) | Item::Notice(..) => {}
+        Item::Message(_) | Item::Notice(..) | Item::Broadcast(_) => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Working memory and settings that all sessions of a shard share, and the wire forms.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use bytes::{BufMut, BytesMut};
 use parlor_hub::{Message, Notice, Payload, ShardId};
@@ -14,7 +14,10 @@ use parlor_proto::{
 };
 
 use super::{Item, item::RELAY, meter::Rates, sse};
-use crate::metrics::Traffic;
+use crate::{
+    embed::{Doors, Link, Routes},
+    metrics::Traffic,
+};
 
 /// How a member hears: what is encoded once for all members of the same form.
 ///
@@ -44,6 +47,12 @@ const POOL_BYTES: usize = 1024;
 /// What the doors are told at start.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// The built-in doors that are open.
+    pub(crate) doors: Doors,
+    /// The embedder's endpoints.
+    pub(crate) endpoints: Arc<Routes>,
+    /// Their way into the shards.
+    pub(crate) link: Arc<Link>,
     pub(crate) options: Options,
     pub(crate) deflate: Policy,
     /// Whether event streams are compressed for those who accept it.
@@ -56,6 +65,7 @@ pub(crate) struct Settings {
 /// One shard's codecs, compressors and randomness.
 #[derive(Debug)]
 pub(crate) struct Tools {
+    pub(crate) shard: ShardId,
     pub(crate) settings: Settings,
     pub(crate) scratch: Scratch,
     pub(crate) compressors: Compressors,
@@ -71,6 +81,7 @@ pub(crate) struct Tools {
 impl Tools {
     pub(crate) fn new(shard: ShardId, settings: &Settings) -> io::Result<Self> {
         let mut tools = Self {
+            shard,
             settings: settings.clone(),
             scratch: Scratch::new(),
             compressors: Compressors::new(settings.deflate),
@@ -146,16 +157,18 @@ impl Tools {
 
     /// The frame that a raw member hears for an item: only room messages of the event `message`.
     pub(super) fn raw_frame(item: &Item) -> Option<(Kind, &[u8])> {
-        match item {
+        let payload = match item {
             Item::Message(message) if message.event.is_none() && message.hint != RELAY => {
-                let kind = match message.payload {
-                    Payload::Binary(_) => Kind::Binary,
-                    _ => Kind::Text,
-                };
-                Some((kind, message.payload.bytes()))
+                &message.payload
             }
-            Item::Message(_) | Item::Notice(..) => None,
-        }
+            Item::Broadcast(payload) => payload,
+            Item::Message(_) | Item::Notice(..) => return None,
+        };
+        let kind = match payload {
+            Payload::Binary(_) => Kind::Binary,
+            _ => Kind::Text,
+        };
+        Some((kind, payload.bytes()))
     }
 
     /// Appends a frame; `window` is 0 for a plain one, else the window's bits less 8.
@@ -200,6 +213,8 @@ pub(super) fn envelope(item: &Item, out: &mut Vec<u8>) {
     match item {
         Item::Message(message) if message.hint == RELAY => out.put_slice(message.payload.bytes()),
         Item::Message(message) => message_envelope(message, out),
+        // Those who hear it speak no `parlor.v1`.
+        Item::Broadcast(_) => {}
         Item::Notice(room, notice) => match &**notice {
             Notice::PeerJoined(peer) => {
                 signal::encode::peer_joined(out, room.as_str(), &super::signal::peer(peer));

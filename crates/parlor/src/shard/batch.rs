@@ -88,6 +88,17 @@ impl Flush {
         }
     }
 
+    /// One thing for these members.
+    pub(crate) fn once(entry: Entry, members: Vec<MemberKey>) -> Self {
+        Self {
+            entries: vec![entry],
+            late: Vec::new(),
+            forms: Forms::default(),
+            tags: None,
+            remaining: members,
+        }
+    }
+
     /// Whether `key` hears less than the whole batch.
     pub(crate) fn is_special(&self, key: MemberKey) -> bool {
         self.entries.iter().any(|entry| entry.except == Some(key))

@@ -1,5 +1,7 @@
 //! The sockets of one shard: a slab, its deadlines, and the send path.
 
+mod connecting;
+
 use std::{collections::HashMap, io};
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::{
     door::{CloseReason, Session, UPLINK_BYTES},
+    embed::Gauge,
     front::HeadScan,
     metrics::{Counters, Door, Loss},
 };
@@ -31,7 +34,7 @@ use crate::{
 pub(crate) struct Hot {
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) generation: u32,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
     /// The wire form that this member hears.
     pub(crate) form: u8,
     /// The door, for the count of those that close.
@@ -39,26 +42,41 @@ pub(crate) struct Hot {
 }
 
 /// There is an outbox.
-pub(crate) const BACKLOG: u8 = 1;
+pub(crate) const BACKLOG: u16 = 1;
 /// The member does not hear the whole batch that is being flushed.
-pub(crate) const SPECIAL: u8 = 2;
+pub(crate) const SPECIAL: u16 = 2;
 /// Nothing more is delivered: the connection is being closed.
-pub(crate) const CLOSING: u8 = 4;
+pub(crate) const CLOSING: u16 = 4;
 /// Each message is encoded for this member alone.
-pub(crate) const OWN_FORM: u8 = 8;
+pub(crate) const OWN_FORM: u16 = 8;
 /// A heartbeat was sent and nothing has been heard since.
-pub(crate) const PINGED: u8 = 16;
+pub(crate) const PINGED: u16 = 16;
 /// More may be readable: the connection is on the ready list.
-pub(crate) const READY: u8 = 32;
+pub(crate) const READY: u16 = 32;
 
 /// Not read until the flush of a room that it publishes to is done.
-pub(crate) const PAUSED: u8 = 64;
+pub(crate) const PAUSED: u16 = 64;
 
 /// The peer has ended its side, or the socket met an error: it is read to the end.
-pub(crate) const READ_CLOSED: u8 = 128;
+pub(crate) const READ_CLOSED: u16 = 128;
+
+/// The events of the connection go to an embedder's handler.
+pub(crate) const SERVED: u16 = 256;
+
+/// Not read until its handler has caught up.
+pub(crate) const BUSY: u16 = 512;
+
+/// Not read until the embedder says so.
+pub(crate) const HELD: u16 = 1024;
+
+/// Its handler has not said whether it may come in: what it is sent waits for that.
+pub(crate) const CONNECTING: u16 = 2048;
+
+/// The flags that keep a connection from being read.
+pub(crate) const UNREAD: u16 = PAUSED | BUSY | HELD;
 
 /// The flags that keep a member off the short path of a flush.
-pub(crate) const SLOW_PATH: u8 = BACKLOG | SPECIAL | CLOSING | OWN_FORM;
+pub(crate) const SLOW_PATH: u16 = BACKLOG | SPECIAL | CLOSING | OWN_FORM;
 
 /// The rest of a connection.
 #[derive(Debug)]
@@ -126,6 +144,8 @@ pub(crate) struct Connections {
     places: HashMap<u32, Box<Place>>,
     /// What the shard counts.
     pub(crate) counters: Counters,
+    /// Where the handles of members look for their backlog, by slot.
+    gauges: HashMap<u32, Gauge>,
 }
 
 /// What one read brought.
@@ -154,6 +174,7 @@ impl Connections {
             open: 0,
             places: HashMap::new(),
             counters: Counters::default(),
+            gauges: HashMap::new(),
         }
     }
 
@@ -233,6 +254,9 @@ impl Connections {
             self.backlog_bytes -= outbox.len();
         }
         let hot = &mut self.hot[key.slot as usize];
+        if hot.flags & SERVED != 0 {
+            self.gauges.remove(&key.slot);
+        }
         hot.generation = hot.generation.wrapping_add(1);
         hot.flags = 0;
         hot.form = 0;
@@ -382,10 +406,10 @@ impl Connections {
     /// Puts a chunk behind what waits already.
     fn queue(&mut self, key: MemberKey, chunk: Chunk) {
         let index = key.slot as usize;
-        let now = self.now;
-        let outbox = self.cold[index]
-            .outbox
-            .get_or_insert_with(|| Box::new(Outbox::new(now)));
+        let mut outbox = match self.cold[index].outbox.take() {
+            Some(outbox) => outbox,
+            None => self.new_outbox(key),
+        };
         let before = outbox.len();
         // What a closing connection still says is little, and its last word.
         let closing = self.hot[index].flags & CLOSING != 0;
@@ -399,6 +423,7 @@ impl Connections {
         self.counters.dropped(Loss::Low, low);
         self.counters.dropped(Loss::Conflated, conflated);
         self.backlog_bytes = self.backlog_bytes + outbox.len() - before;
+        self.cold[index].outbox = Some(outbox);
         if !fits {
             self.doom(key, CloseReason::SlowConsumer);
         }
@@ -411,7 +436,7 @@ impl Connections {
             Stage::Open(Some(session)) if sent > 0 => session.boundary(&chunk.bytes, sent),
             _ => sent,
         };
-        let mut outbox = Box::new(Outbox::new(self.now));
+        let mut outbox = self.new_outbox(key);
         outbox.begin(chunk, sent, end);
         self.backlog_bytes += outbox.len();
         self.cold[index].outbox = Some(outbox);
@@ -447,6 +472,9 @@ impl Connections {
     /// dropped from it meanwhile.
     pub(crate) fn drain(&mut self, key: MemberKey) -> Option<Dropped> {
         let index = key.slot as usize;
+        if self.hot[index].flags & CONNECTING != 0 {
+            return None;
+        }
         let Some(mut outbox) = self.cold[index].outbox.take() else {
             return Some(Dropped::new());
         };

@@ -93,7 +93,8 @@ impl Shard {
     /// have connections it goes on: rooms of theirs have their home here.
     pub(super) fn is_done(&self) -> bool {
         self.draining.as_ref().is_some_and(|draining| {
-            let empty = self.connections.len() == 0 && self.http.len() == 0;
+            let handled = self.calls.is_empty() && !self.local.is_busy();
+            let empty = self.connections.len() == 0 && self.http.len() == 0 && handled;
             let mut others = self.mailboxes.iter();
             let over = empty && !self.owes() && others.all(|mailbox| mailbox.connections() == 0);
             over || Instant::now() >= draining.deadline

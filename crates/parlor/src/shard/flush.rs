@@ -72,6 +72,7 @@ impl Shard {
     /// Flushes rooms until none is left or the slice is used up.
     pub(super) fn flush(&mut self) {
         let deadline = Instant::now() + SLICE;
+        self.flush_broadcasts(deadline);
         for _ in 0..self.unflushed.len() {
             let Some(room) = self.unflushed.pop_front() else {
                 break;
@@ -87,6 +88,38 @@ impl Shard {
             }
             if Instant::now() > deadline {
                 break;
+            }
+        }
+    }
+
+    /// Whether so much waits to be flushed that nothing should be added.
+    pub(super) fn has_much_unflushed(&self) -> bool {
+        let rooms = self.unflushed.iter();
+        let rooms: usize = rooms.map(|room| self.batches[room.index()].bytes).sum();
+        let broadcasts = self.broadcasts.iter().flat_map(|flush| &flush.entries);
+        let broadcasts: usize = broadcasts.map(|entry| entry.item.cost()).sum();
+        rooms + broadcasts > super::UNFLUSHED_BYTES_MAX
+    }
+
+    /// Sends something to these members, in this turn and those after it.
+    pub(super) fn broadcast_to(&mut self, entry: Entry, members: Vec<MemberKey>) {
+        self.broadcasts
+            .push_back(Box::new(Flush::once(entry, members)));
+    }
+
+    fn flush_broadcasts(&mut self, deadline: Instant) {
+        while let Some(mut flush) = self.broadcasts.pop_front() {
+            let mut delivery = Delivery {
+                connections: &mut self.connections,
+                tools: &mut self.tools,
+                buffers: &mut self.buffers,
+            };
+            let members = std::mem::take(&mut flush.remaining);
+            let served = delivery.serve(&mut flush, &members, deadline);
+            if let Some(rest) = members.get(served..).filter(|rest| !rest.is_empty()) {
+                flush.remaining = rest.to_vec();
+                self.broadcasts.push_front(flush);
+                return;
             }
         }
     }
@@ -305,7 +338,7 @@ impl Delivery<'_> {
     }
 
     /// Flags, or unflags, the members that hear less than the whole batch.
-    fn set_special(&mut self, flush: &Flush, flag: u8) {
+    fn set_special(&mut self, flush: &Flush, flag: u16) {
         let excepted = flush.entries.iter().filter_map(|entry| entry.except);
         for key in excepted.chain(flush.late.iter().map(|(key, _)| *key)) {
             if let Some(hot) = self.connections.hot.get_mut(key.slot as usize) {

@@ -101,7 +101,10 @@ impl HttpSide {
         let context = http::Context {
             limits: settings.http_limits,
             policy: settings.policy.clone(),
-            claims: Box::new(door::claims),
+            claims: {
+                let door = settings.door.clone();
+                Box::new(move |head| door::claims(&door, head))
+            },
             router: settings.router.clone(),
             metrics: Arc::clone(&settings.metrics),
             stopping: receiver,

@@ -12,7 +12,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use super::{
     Mail, Shard,
     accept::Newcomer,
-    connections::{BACKLOG, CLOSING, OWN_FORM, PAUSED, PINGED, PartialHead, READY, Stage},
+    connections::{
+        BACKLOG, CLOSING, CONNECTING, OWN_FORM, PINGED, PartialHead, READY, Stage, UNREAD,
+    },
 };
 use crate::{
     door::{self, CloseReason, Heartbeat, News, Opened, Then, Turn},
@@ -175,7 +177,11 @@ impl Shard {
             tools: &mut self.tools,
         };
         let policy = &self.settings.policy;
-        let opened = catch_unwind(AssertUnwindSafe(|| door::open(head, policy, &mut turn)));
+        let connections = &self.connections;
+        let peer = || connections.peer(key);
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            door::open(head, policy, peer, &mut turn)
+        }));
         opened.unwrap_or_else(|_| {
             self.connections.counters.panicked();
             self.hub.disconnect(key, &mut self.effects);
@@ -196,7 +202,10 @@ impl Shard {
                 return self.linger(key, End::Peer);
             }
         };
-        self.connections.counters.opened(session.door());
+        let caller = session.caller().cloned();
+        if caller.is_none() {
+            self.connections.counters.opened(session.door());
+        }
         let hot = &mut self.connections.hot[key.slot as usize];
         hot.door = session.door();
         match form {
@@ -206,13 +215,17 @@ impl Shard {
         let interval = match session.heartbeat() {
             Heartbeat::Ask => millis(self.settings.ping_interval),
             Heartbeat::Tell(interval) => interval,
+            Heartbeat::Deadline => millis(self.settings.head_timeout),
         };
         self.connections.cold[key.slot as usize].heard = self.connections.now;
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
         self.connections
             .wheel
             .set(key.slot, self.connections.now + interval);
-        self.send_reply(key);
+        match caller {
+            Some(caller) => self.begin_serving(key, &caller),
+            None => self.send_reply(key),
+        }
         self.perform();
         if !rest.is_empty() {
             self.call(key, |session, turn| session.receive(rest, turn));
@@ -261,6 +274,7 @@ impl Shard {
     /// The peer has ended its side, or the connection broke.
     pub(super) fn end(&mut self, key: MemberKey, end: End) {
         self.count_end(key, end);
+        self.part(key);
         self.hub.disconnect(key, &mut self.effects);
         drop(self.connections.remove(key));
         self.perform();
@@ -270,6 +284,7 @@ impl Shard {
     fn count_end(&mut self, key: MemberKey, end: End) {
         let index = key.slot as usize;
         if self.connections.is_current(key)
+            && self.connections.hot[index].flags & CONNECTING == 0
             && let Stage::Open(_) = self.connections.cold[index].stage
         {
             let door = self.connections.hot[index].door;
@@ -287,6 +302,7 @@ impl Shard {
     /// Our goodbye is said: the member is gone, the bytes on their way are given time.
     pub(super) fn linger(&mut self, key: MemberKey, end: End) {
         self.count_end(key, end);
+        self.part(key);
         self.hub.disconnect(key, &mut self.effects);
         let index = key.slot as usize;
         self.connections.cold[index].stage = Stage::Linger;
@@ -326,6 +342,9 @@ impl Shard {
 
     /// Ends a connection from our side.
     pub(super) fn close(&mut self, key: MemberKey, reason: CloseReason) {
+        if reason == CloseReason::Silent {
+            self.tell_silent(key);
+        }
         if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
             return self.end(key, reason.into());
         }
@@ -355,6 +374,7 @@ impl Shard {
         } else {
             let _ = session;
         }
+        drop(self.connections.end_connecting(key));
         self.call(key, |session, turn| {
             session.close(reason, turn);
             Then::Linger(reason.into())
@@ -387,11 +407,13 @@ impl Shard {
     /// Whether a member still reads and answers; sets its next deadline.
     fn check_on(&mut self, key: MemberKey) {
         let now = self.connections.now;
+        let connecting = self.connections.hot[key.slot as usize].flags & CONNECTING != 0;
         let cold = &self.connections.cold[key.slot as usize];
         let stall_ms = self.connections.limits.stall_ms;
         let stall = cold
             .outbox
             .as_ref()
+            .filter(|_| !connecting)
             .map(|outbox| outbox.progress + stall_ms);
         if stall.is_some_and(|stall| stall <= now) {
             return self.connections.doom(key, CloseReason::SlowConsumer);
@@ -402,6 +424,7 @@ impl Shard {
         let due = match session.heartbeat() {
             Heartbeat::Ask => self.ask(key),
             Heartbeat::Tell(interval) => Some(self.tell_heartbeat(key, interval)),
+            Heartbeat::Deadline => return self.connections.doom(key, CloseReason::Late),
         };
         if let Some(due) = due.filter(|_| self.connections.is_current(key)) {
             self.connections
@@ -431,7 +454,7 @@ impl Shard {
             return Some(heard + silence);
         }
         // While we do not read, or have stalled ourselves, its silence proves nothing.
-        if flags & (PAUSED | READY) != 0 || now < self.lenient_until {
+        if flags & (UNREAD | READY) != 0 || now < self.lenient_until {
             return Some(now + LATER_MS);
         }
         self.connections.doom(key, CloseReason::Silent);

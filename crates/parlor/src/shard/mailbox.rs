@@ -8,15 +8,16 @@ use std::{
     io,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use mio::Waker;
-use parlor_hub::{ShardId, Word};
+use parlor_hub::{RoomName, Seeds, ShardId, Word};
 
 use super::accept::Newcomer;
 use super::outside::Publish;
+use crate::embed::{Command, Post, SendError};
 
 /// Above so many waiting bytes the posting shards stop reading.
 const CONGESTED_BYTES: usize = 8 << 20;
@@ -30,6 +31,8 @@ pub(crate) enum Mail {
     Socket(Newcomer),
     /// A message from outside the shards.
     Publish(Box<Publish>),
+    /// Something that a handle asks for.
+    Command(Box<Command>),
     /// Close every connection and end.
     Stop,
 }
@@ -42,6 +45,8 @@ pub(crate) struct Mailbox {
     bytes: AtomicUsize,
     /// Connections of the shard, told once a turn: where the next socket goes.
     connections: AtomicUsize,
+    /// The shard has ended.
+    closed: AtomicBool,
 }
 
 impl Mailbox {
@@ -52,6 +57,7 @@ impl Mailbox {
             waker,
             bytes: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -71,6 +77,12 @@ impl Mailbox {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *waiting, mail);
         self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// The shard has ended: what waits is dropped, and so is what still comes.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.take(&mut Vec::new());
     }
 
     /// Bytes that wait.
@@ -101,3 +113,44 @@ impl Mailbox {
 
 /// The boxes of all shards, in order of their ids.
 pub(crate) type Mailboxes = Arc<[Arc<Mailbox>]>;
+
+/// Carries what handles ask for.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) seeds: Seeds,
+}
+
+impl Post for Carrier {
+    fn shards(&self) -> u16 {
+        u16::try_from(self.mailboxes.len()).unwrap_or(u16::MAX)
+    }
+
+    fn connections(&self) -> usize {
+        self.mailboxes.iter().map(|to| to.connections()).sum()
+    }
+
+    fn home_of(&self, room: &RoomName) -> ShardId {
+        self.seeds.home_of(room, self.shards())
+    }
+
+    fn post(
+        &self,
+        to: ShardId,
+        command: Command,
+        bytes: usize,
+        urgent: bool,
+    ) -> Result<(), SendError> {
+        let Some(to) = self.mailboxes.get(usize::from(to.0)) else {
+            return Err(SendError::Closed);
+        };
+        if to.closed.load(Ordering::Acquire) {
+            return Err(SendError::Closed);
+        }
+        if to.is_congested() && !urgent {
+            return Err(SendError::Full);
+        }
+        to.post(&mut vec![Mail::Command(Box::new(command))], bytes)
+            .map_err(|_| SendError::Closed)
+    }
+}

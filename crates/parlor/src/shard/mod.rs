@@ -6,6 +6,8 @@
 mod accept;
 mod addresses;
 mod batch;
+mod calls;
+mod commands;
 mod connections;
 mod drain;
 mod effects;
@@ -22,6 +24,7 @@ mod wheel;
 use std::{
     collections::VecDeque,
     fmt, io,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,13 +41,17 @@ use self::{
     outside::Waiting,
     poll::PollSet,
 };
-use crate::{door::Tools, metrics::Metrics};
+use crate::{
+    door::Tools,
+    embed::{Caller, Local},
+    metrics::Metrics,
+};
 
 pub(crate) use self::{
     addresses::Addresses,
     connections::SendLimits,
     life::millis,
-    mailbox::{Mail as Letter, Mailbox, Mailboxes},
+    mailbox::{Carrier, Mail as Letter, Mailbox, Mailboxes},
     outbox::{Bounds, Slow},
     outside::{Answer, Publish},
 };
@@ -112,6 +119,8 @@ pub(crate) struct Shard {
     unflushed: VecDeque<RoomKey>,
     /// Rooms to be flushed as soon as all effects are performed.
     large: Vec<RoomKey>,
+    /// What is on its way to everybody at an endpoint.
+    broadcasts: VecDeque<Box<batch::Flush>>,
     buffers: Buffers,
     /// Connections to be read in this turn.
     ready: Vec<MemberKey>,
@@ -129,6 +138,10 @@ pub(crate) struct Shard {
     http: HttpSide,
     waiting: Waiting,
     draining: Option<Draining>,
+    /// What is done on this thread for handlers.
+    local: Rc<Local>,
+    /// Connections whose handlers are to be called.
+    calls: VecDeque<Rc<Caller>>,
     /// Until then nobody is cut for being silent: a long turn of ours is not the peer's silence.
     lenient_until: u64,
 }
@@ -197,6 +210,7 @@ impl Shard {
             batches: Vec::new(),
             unflushed: VecDeque::new(),
             large: Vec::new(),
+            broadcasts: VecDeque::new(),
             buffers: Buffers::default(),
             ready: Vec::new(),
             read_buffer: vec![0; READ_BYTES],
@@ -211,6 +225,8 @@ impl Shard {
             http: HttpSide::new(&settings),
             waiting: Waiting::default(),
             draining: None,
+            local: Local::settle(Arc::clone(&settings.door.link)),
+            calls: VecDeque::new(),
             lenient_until: 0,
             settings,
         })
@@ -218,11 +234,19 @@ impl Shard {
 
     /// Serves until it is told to stop and every connection is gone, or the time for that is up.
     pub(crate) async fn run(mut self) -> io::Result<()> {
+        let result = self.serve().await;
+        self.mailboxes[usize::from(self.id.0)].close();
+        self.local.unsettle();
+        result
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
         let mut events = PollSet::events();
         let mut turns = 0_u32;
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         loop {
+            self.local.set_awake(true);
             let begun = self.take_in(&mut events);
             for _ in 0..GATHERINGS_MAX {
                 // Those who publish one by one and wait for each answer are answered, and asked
@@ -241,7 +265,9 @@ impl Shard {
             if turns.is_multiple_of(16) {
                 self.publish_counters();
             }
-            if self.http.is_busy() || turns.is_multiple_of(16) {
+            self.local.set_awake(false);
+            let tasks = self.http.is_busy() || self.local.is_busy();
+            if tasks || turns.is_multiple_of(16) {
                 tokio::task::yield_now().await;
             }
             if more {
@@ -249,7 +275,7 @@ impl Shard {
                 continue;
             }
             self.connections.poll.poll(&mut events)?;
-            if !events.is_empty() || self.http.has_news() {
+            if !events.is_empty() || self.http.has_news() || self.local.has_news() {
                 continue;
             }
             self.publish_counters();
@@ -261,6 +287,7 @@ impl Shard {
                 biased;
                 ready = self.connections.poll.wait(&mut events) => ready?,
                 () = self.http.news() => events.clear(),
+                () = self.local.news() => events.clear(),
                 () = &mut sleep => events.clear(),
             }
         }
@@ -284,7 +311,7 @@ impl Shard {
         if self.acceptor.as_ref().is_some_and(Acceptor::is_exhausted) {
             wake = wake.min(Instant::now() + accept::RETRY);
         }
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.calls.is_empty() {
             wake = wake.min(Instant::now() + CONGESTION_LOOK);
         }
         wake.into()

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parlor_hub::{Priority, RoomKey};
 
+use crate::embed::Gauge;
+
 /// A remainder that is smaller than this share of its batch is copied, so that a few bytes do not
 /// keep a large batch alive.
 const COPY_BELOW: usize = 4;
@@ -95,6 +97,8 @@ pub(crate) struct Outbox {
     dropped: Dropped,
     /// Messages dropped for being of low priority, and for a newer one, since this was last asked.
     losses: (u64, u64),
+    /// Where the unsent bytes are told.
+    gauge: Option<Gauge>,
     /// When the socket last took a byte, or the backlog began: milliseconds of the shard's clock.
     pub(crate) progress: u64,
 }
@@ -111,7 +115,27 @@ impl Outbox {
             messages: 0,
             dropped: Vec::new(),
             losses: (0, 0),
+            gauge: None,
             progress: now,
+        }
+    }
+
+    /// The same, that tells its unsent bytes.
+    pub(crate) fn with_gauge(mut self, gauge: Option<Gauge>) -> Self {
+        self.gauge = gauge;
+        self
+    }
+
+    /// What waits, from a backlog of which nothing was sent.
+    pub(crate) fn into_chunks(mut self) -> impl Iterator<Item = Chunk> {
+        self.bytes = 0;
+        self.tell();
+        std::mem::take(&mut self.chunks).into_iter()
+    }
+
+    fn tell(&self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.set(self.bytes);
         }
     }
 
@@ -183,6 +207,7 @@ impl Outbox {
         self.bytes += chunk.bytes.len();
         self.messages += chunk.messages;
         self.chunks.push_back(chunk);
+        self.tell();
     }
 
     /// Drops tagged chunks that have not been begun, oldest first, until `enough` bytes are gone.
@@ -208,6 +233,7 @@ impl Outbox {
         });
         self.bytes -= gone;
         self.chunks = chunks;
+        self.tell();
         count
     }
 
@@ -246,6 +272,7 @@ impl Outbox {
     pub(crate) fn advance(&mut self, count: usize, now: u64) {
         self.sent += count;
         self.bytes -= count;
+        self.tell();
         self.progress = now;
         if self
             .chunks
@@ -290,6 +317,7 @@ impl Outbox {
             self.aligned = 0;
             self.begun = false;
         }
+        self.tell();
         before - self.bytes
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use parlor_hub::{Draft, MemberId, MessageId, RoomName, RoomRef};
+use parlor_hub::{Draft, MemberId, MessageId, Refused, RoomName, RoomRef};
 use tokio::sync::oneshot;
 
 use super::Shard;
 use crate::{
     door::UPLINK_BYTES,
+    embed::{Answered, Receipt},
     metrics::{Door, Traffic},
 };
 
@@ -38,13 +39,22 @@ pub(crate) enum Answer {
     /// The uplink names no member, or its secret is another.
     UnknownUplink,
     /// The hub refused it.
-    Refused(parlor_hub::Refused),
+    Refused(Refused),
+}
+
+/// One who waits to hear what became of a message.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    /// A request of the HTTP API.
+    Http(oneshot::Sender<Answer>),
+    /// A room's handle.
+    Handle(Answered<Receipt>),
 }
 
 /// Those who wait to hear what became of their message.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    answers: HashMap<u64, oneshot::Sender<Answer>>,
+    answers: HashMap<u64, Waiter>,
     last: u64,
     /// Somebody was answered since this was last asked.
     answered: bool,
@@ -76,13 +86,10 @@ impl Shard {
             messages_out: 0,
         };
         self.connections.counters.passed(Door::Http, traffic);
-        self.waiting.last += 1;
-        let token = OURS | self.waiting.last;
-        draft.token = Some(token);
         match uplink {
             None => {
-                self.waiting.answers.insert(token, answer);
-                self.hub.publish_anonymous(&room, draft, &mut self.effects);
+                let waiter = Waiter::Http(answer);
+                return self.publish_for(&room, draft, waiter);
             }
             Some((id, secret)) => {
                 let member = self.hub.member(&id);
@@ -92,7 +99,8 @@ impl Shard {
                     let _ = answer.send(Answer::UnknownUplink);
                     return;
                 };
-                self.waiting.answers.insert(token, answer);
+                let token = self.expect(Waiter::Http(answer));
+                draft.token = Some(token);
                 let room = RoomRef::Name(&room);
                 if let Err(reason) = self.hub.publish(member, room, draft, &mut self.effects) {
                     self.answer(Some(token), Answer::Refused(reason));
@@ -102,15 +110,44 @@ impl Shard {
         self.perform();
     }
 
+    /// Publishes in nobody's name for one who waits to hear what becomes of it.
+    pub(super) fn publish_for(&mut self, room: &RoomName, mut draft: Draft, waiter: Waiter) {
+        if self.waiting.answers.len() >= WAITING_MAX {
+            return;
+        }
+        draft.token = Some(self.expect(waiter));
+        self.hub.publish_anonymous(room, draft, &mut self.effects);
+        self.perform();
+    }
+
+    /// The token by which the answer is known.
+    fn expect(&mut self, waiter: Waiter) -> u64 {
+        self.waiting.last += 1;
+        let token = OURS | self.waiting.last;
+        self.waiting.answers.insert(token, waiter);
+        token
+    }
+
     /// Answers the one who waits for `token`. False where it is a session's token.
     pub(super) fn answer(&mut self, token: Option<u64>, answer: Answer) -> bool {
         let Some(token) = token.filter(|token| token & OURS != 0) else {
             return false;
         };
-        if let Some(waiting) = self.waiting.answers.remove(&token) {
-            // The sender may be gone already, which is no loss.
-            let _ = waiting.send(answer);
-            self.waiting.answered = true;
+        // The sender may be gone already, which is no loss.
+        match self.waiting.answers.remove(&token) {
+            Some(Waiter::Http(waiting)) => {
+                let _ = waiting.send(answer);
+                self.waiting.answered = true;
+            }
+            Some(Waiter::Handle(waiting)) => {
+                let _ = waiting.send(match answer {
+                    Answer::Published { id, receivers } => Ok((id, receivers)),
+                    Answer::Refused(reason) => Err(reason),
+                    // A room's handle speaks for no member.
+                    Answer::UnknownUplink => Err(Refused::UnknownMember),
+                });
+            }
+            None => {}
         }
         true
     }

@@ -11,7 +11,7 @@ use parlor_hub::MemberKey;
 use super::{
     Mail, READ_BYTES, Shard,
     accept::Acceptor,
-    connections::{self, PAUSED, PINGED, READ_CLOSED, READY, Read, Stage},
+    connections::{self, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, UNREAD},
     poll::PollSet,
 };
 use crate::{
@@ -47,10 +47,12 @@ impl Shard {
         self.perform();
         self.take_events(events);
         self.take_mail();
+        self.take_local();
         self.take_back();
         self.count_http();
         self.accept();
         self.read_ready();
+        self.call_handlers();
         // Those whose bytes wait are heard first; but there may be no end of them.
         if !filled || at >= self.expired_at + EXPIRY_PUT_OFF_MS {
             self.expired_at = at;
@@ -69,14 +71,15 @@ impl Shard {
         self.hub_due = self.hub.tick(self.connections.now, &mut self.effects);
         let taken = self.look_at_clock() - begun.at;
         if taken > STALL_MS {
-            self.connections.counters.slow_turn();
+            self.note_slow(taken);
             self.lenient_until = self.connections.now + taken;
         }
         let count = self.connections.len() + self.http.len();
         self.mailboxes[usize::from(self.id.0)].tell_connections(count);
         let accepting = self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
         // What is not read because another shard is behind is looked at again after a while.
-        let readable = !self.ready.is_empty() && !self.is_congested();
+        let more = !self.ready.is_empty() || !self.calls.is_empty();
+        let readable = more && !self.is_congested();
         let left = accepting || std::mem::take(&mut self.mail_left) || readable;
         begun.filled || left || self.owes()
     }
@@ -86,6 +89,7 @@ impl Shard {
     pub(super) fn owes(&self) -> bool {
         !self.effects.is_empty()
             || !self.unflushed.is_empty()
+            || !self.broadcasts.is_empty()
             || self.outgoing.iter().any(|to| !to.mail.is_empty())
     }
 
@@ -149,14 +153,14 @@ impl Shard {
     }
 
     /// Whether another shard has not caught up with what was read here.
-    fn is_congested(&self) -> bool {
+    pub(super) fn is_congested(&self) -> bool {
         self.mailboxes.iter().any(|mailbox| mailbox.is_congested())
     }
 
     fn read(&mut self, key: MemberKey) {
         let hot = &mut self.connections.hot[key.slot as usize];
         hot.flags &= !READY;
-        if hot.flags & PAUSED != 0 {
+        if hot.flags & UNREAD != 0 {
             return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
@@ -210,6 +214,8 @@ impl Shard {
         let Some(mut session) = place.take() else {
             return;
         };
+        let served = self.connections.hot[key.slot as usize].flags & SERVED != 0;
+        let caller = served.then(|| session.caller().cloned()).flatten();
         let mut reply = std::mem::take(&mut self.reply);
         reply.clear();
         let mut turn = Turn {
@@ -240,6 +246,7 @@ impl Shard {
             Ok(Then::Continue) => {}
             Ok(Then::Linger(end)) => self.linger(key, end),
             Ok(Then::End) => self.finish(key),
+            Ok(Then::Wait) => self.wait(key),
             Err(_) => {
                 self.connections.counters.panicked();
                 // One that cannot even say goodbye is just cut.
@@ -250,18 +257,16 @@ impl Shard {
                 self.connections.doom(key, reason);
             }
         }
+        if let Some(caller) = caller {
+            self.note_events(&caller);
+        }
         self.perform();
     }
 
     /// Takes in what other shards and those outside have posted.
     pub(super) fn take_mail(&mut self) {
-        let waiting: usize = self
-            .unflushed
-            .iter()
-            .map(|room| self.batches[room.index()].bytes)
-            .sum();
         // Whoever posts to a box that holds something does not wake its shard.
-        self.mail_left = waiting > super::UNFLUSHED_BYTES_MAX;
+        self.mail_left = self.has_much_unflushed();
         if self.mail_left {
             return;
         }
@@ -275,6 +280,7 @@ impl Shard {
                 }
                 Mail::Publish(publish) => self.publish(*publish),
                 Mail::Socket(newcomer) => self.welcome(newcomer),
+                Mail::Command(command) => self.command(*command),
                 Mail::Stop => self.stop(),
             }
         }

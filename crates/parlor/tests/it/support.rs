@@ -4,11 +4,11 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::Router;
-use parlor::{Config, Server};
+use parlor::{Builder, Config, Server, ServerHandle};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::sync::oneshot;
 
@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A server that stops when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    pub(crate) handle: ServerHandle,
     /// Where metrics are served apart.
     pub(crate) metrics: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
@@ -37,6 +38,22 @@ impl TestServer {
 
     /// The same, at an address of this machine's.
     pub(crate) fn start_at(address: &str, change: impl FnOnce(&mut Config), pages: Router) -> Self {
+        Self::build_at(address, change, |builder| builder.routes(pages))
+    }
+
+    /// Starts a server that is built as its embedder likes.
+    pub(crate) fn build(
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        Self::build_at("127.0.0.1:0", change, build)
+    }
+
+    fn build_at(
+        address: &str,
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let mut config = Config::default();
         config.drain = Duration::ZERO;
         change(&mut config);
@@ -50,11 +67,8 @@ impl TestServer {
         if address.ip().is_unspecified() {
             address.set_ip([127, 0, 0, 1].into());
         }
-        let server = Server::builder()
-            .config(config)
-            .routes(pages)
-            .build()
-            .unwrap();
+        let server = build(Server::builder().config(config)).build().unwrap();
+        let handle = server.handle();
         let metrics = server.metrics_address();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
@@ -65,6 +79,7 @@ impl TestServer {
         });
         Self {
             address,
+            handle,
             metrics,
             stop: Some(stop),
             thread: Some(thread),
@@ -311,4 +326,22 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     };
     let payload = bytes.get(start..start + len)?.to_vec();
     Some((Frame { first, payload }, start + len))
+}
+
+/// Runs a future on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+/// Waits until something holds.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < patience, "{what}");
+        thread::yield_now();
+    }
 }

@@ -6,7 +6,7 @@ use super::{assert_none, files_below, read, shown, top};
 
 /// What a module of the library may name: other modules, and the two leaves. A new line or a new
 /// word here is a decision (docs/decisions).
-const MODULE_EDGES: [(&str, &[&str]); 11] = [
+const MODULE_EDGES: [(&str, &[&str]); 12] = [
     // The few values that everybody needs, validated once.
     ("config", &[]),
     ("policy", &[]),
@@ -16,14 +16,32 @@ const MODULE_EDGES: [(&str, &[&str]); 11] = [
     // A door maps a protocol onto the hub; it sees neither sockets nor the HTTP side.
     (
         "door",
-        &["policy", "front", "metrics", "parlor_hub", "parlor_proto"],
+        &[
+            "embed",
+            "policy",
+            "front",
+            "metrics",
+            "parlor_hub",
+            "parlor_proto",
+        ],
     ),
+    // What embedders write and hold. It gives commands to the shards, and knows of them only that
+    // somebody carries those there.
+    ("embed", &["parlor_hub", "parlor_proto"]),
     // The way into the shards for those who have no connection.
     ("handle", &["door", "shard", "parlor_hub"]),
     // A shard knows the hub and the doors' one trait, never a protocol by name.
     (
         "shard",
-        &["door", "front", "http", "metrics", "policy", "parlor_hub"],
+        &[
+            "door",
+            "embed",
+            "front",
+            "http",
+            "metrics",
+            "policy",
+            "parlor_hub",
+        ],
     ),
     (
         "http",
@@ -43,6 +61,7 @@ const MODULE_EDGES: [(&str, &[&str]); 11] = [
         &[
             "config",
             "door",
+            "embed",
             "front",
             "handle",
             "http",
@@ -56,7 +75,7 @@ const MODULE_EDGES: [(&str, &[&str]); 11] = [
     // The other end of the wire: it knows the server by its protocols alone. Of the hub it shares
     // the two ids.
     ("client", &["parlor_hub", "parlor_proto"]),
-    ("lib", &["config", "server"]),
+    ("lib", &["config", "embed", "server"]),
 ];
 
 /// The doors, and which other door each may build on.

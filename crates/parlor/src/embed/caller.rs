@@ -1,0 +1,173 @@
+//! Calls a handler with one connection's events, one after the other.
+
+use std::{cell::RefCell, collections::VecDeque, fmt};
+
+use super::{
+    Call, Connect, ConnectionError, Disconnect, Event, Member, Returned, agent::Agent, agent::Serve,
+};
+
+/// A connection's events on their way to its handler. It outlives the connection: the last event
+/// is its end.
+pub(crate) struct Caller {
+    pub(crate) member: Member,
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    /// Away while a handler runs; gone for good after one has panicked.
+    agent: Option<Box<dyn Agent>>,
+    running: bool,
+    /// On the shard's list of callers to be served.
+    listed: bool,
+    events: VecDeque<Event>,
+    /// Bytes of the messages among them.
+    bytes: usize,
+    /// How the connection ends, once that is known.
+    ending: Option<Disconnect>,
+    /// The end is among the events, or was.
+    parted: bool,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("member", &self.member)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    /// A caller whose first event is that the client asks to be connected.
+    pub(crate) fn new(serve: &dyn Serve, connect: Connect) -> Self {
+        let member = connect.member().clone();
+        Self {
+            inner: RefCell::new(Inner {
+                agent: Some(serve.agent(member.clone())),
+                running: false,
+                listed: false,
+                events: VecDeque::from([Event::Connect(Box::new(connect))]),
+                bytes: 0,
+                ending: None,
+                parted: false,
+            }),
+            member,
+        }
+    }
+
+    /// Adds an event. Nothing follows the end.
+    pub(crate) fn push(&self, event: Event) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.parted && (inner.agent.is_some() || inner.running) {
+            inner.bytes += cost(&event);
+            inner.events.push_back(event);
+        }
+    }
+
+    /// Notes how the connection ends. What is noted first counts.
+    pub(crate) fn set_ending(&self, ending: Disconnect) {
+        self.inner.borrow_mut().ending.get_or_insert(ending);
+    }
+
+    /// The connection has ended: as was noted, or else in this way.
+    pub(crate) fn part(&self, otherwise: Disconnect) {
+        self.member.set_closed();
+        let ending = self.inner.borrow_mut().ending.take();
+        self.push(Event::Disconnect(ending.unwrap_or(otherwise)));
+        self.inner.borrow_mut().parted = true;
+    }
+
+    /// Whether the socket is not to be read for now.
+    pub(crate) fn is_full(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.events.len() >= EVENTS_MAX || inner.bytes >= BYTES_MAX
+    }
+
+    /// Whether so much waits that not even what has been read is taken in.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.inner.borrow().bytes >= BYTES_MAX * 4
+    }
+
+    /// Whether so little waits that a socket which is not read may be again.
+    pub(crate) fn has_room(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.events.len() <= EVENTS_MAX / 2 && inner.bytes <= BYTES_MAX / 2
+    }
+
+    /// Whether nothing waits and no handler runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.events.is_empty() && !inner.running
+    }
+
+    /// Whether there is something to call the handler with, and the caller is not on the list yet.
+    /// It is to be put there then.
+    pub(crate) fn enlist(&self) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let wants = inner.agent.is_some() && !inner.events.is_empty();
+        wants && !std::mem::replace(&mut inner.listed, true)
+    }
+
+    /// The caller is off the list.
+    pub(crate) fn unlist(&self) {
+        self.inner.borrow_mut().listed = false;
+    }
+
+    /// The next call of the handler. The agent is away until [`Caller::returned`].
+    pub(crate) fn next_call(&self) -> Option<Call> {
+        let mut inner = self.inner.borrow_mut();
+        if inner.events.is_empty() {
+            return None;
+        }
+        let agent = inner.agent.take()?;
+        let event = inner.events.pop_front()?;
+        inner.bytes -= cost(&event);
+        inner.running = true;
+        drop(inner);
+        Some(agent.call(event))
+    }
+
+    /// A handler is done.
+    pub(crate) fn returned(&self, agent: Box<dyn Agent>) {
+        let mut inner = self.inner.borrow_mut();
+        inner.agent = Some(agent);
+        inner.running = false;
+    }
+
+    /// A handler has panicked, and its state is gone: nothing more can be handled.
+    pub(crate) fn lost(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.running = false;
+        inner.events.clear();
+        inner.bytes = 0;
+    }
+
+    /// A handler has failed: what waited is dropped, and the error is handled next.
+    pub(crate) fn failed(&self, error: ConnectionError) {
+        let mut inner = self.inner.borrow_mut();
+        inner
+            .events
+            .retain(|event| matches!(event, Event::Disconnect(_)));
+        inner.bytes = 0;
+        inner.events.push_front(Event::Error(error));
+    }
+}
+
+/// Splits what a handler came back with.
+impl Returned {
+    pub(crate) fn give_back(self, caller: &Caller) -> super::Outcome {
+        caller.returned(self.agent);
+        self.outcome
+    }
+}
+
+fn cost(event: &Event) -> usize {
+    match event {
+        Event::Message(message) => message.len(),
+        Event::Connect(_) | Event::Error(_) | Event::Disconnect(_) => 0,
+    }
+}
+
+/// Events that wait before the socket is not read any more.
+const EVENTS_MAX: usize = 256;
+/// Bytes of messages that wait before the socket is not read any more.
+const BYTES_MAX: usize = 64 * 1024;

@@ -1,0 +1,49 @@
+//! What embedders write and hold: handlers of connections, and handles that reach into the shards.
+//!
+//! Handlers run on the shard of their connection, one event of a connection after the other. The
+//! handles put commands into a bounded queue: that of this shard where they are used on its thread,
+//! else the mailbox of the shard that is meant.
+
+mod agent;
+mod caller;
+mod command;
+mod connect;
+mod doors;
+mod endpoint;
+mod fault;
+mod handler;
+mod head;
+mod link;
+mod local;
+mod member;
+mod message;
+mod refusal;
+mod room;
+mod routes;
+mod server;
+
+pub(crate) use self::{
+    agent::{Call, Event, Outcome, Returned},
+    caller::Caller,
+    command::{Act, Answered, Command, Question, Receipt},
+    connect::Accepted,
+    doors::Doors,
+    link::{Limits, Link, Post},
+    local::Local,
+    member::Gauge,
+    routes::Routes,
+};
+pub use self::{
+    connect::Connect,
+    doors::Door,
+    endpoint::{Endpoint, IntoOutcome},
+    fault::{BoxError, ConnectionError, Disconnect, RoomError, SendError, Side},
+    handler::Handler,
+    head::Head,
+    member::{Joined, Joining, Member},
+    message::{JsonError, Message, Text},
+    refusal::Refusal,
+    room::{IntoRoom, Publication, Published, Room, Said},
+    routes::PatternError,
+    server::ServerHandle,
+};

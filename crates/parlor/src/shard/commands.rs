@@ -1,0 +1,178 @@
+//! What handles ask for, done.
+
+use std::rc::Rc;
+
+use parlor_hub::{MemberKey, RoomRef};
+
+use super::{
+    Mail, Shard,
+    batch::Entry,
+    connections::{CLOSING, CONNECTING, HELD, SERVED},
+    outside::Waiter,
+};
+use crate::{
+    door::{Item, Order, Then},
+    embed::{Act, Command, ConnectionError, Disconnect, Event, Member, Message, Question, Side},
+    metrics::End,
+};
+
+impl Shard {
+    /// Does what was asked for on this thread, and posts what is for other shards.
+    pub(super) fn do_commands(&mut self) {
+        while let Some((to, command)) = self.local.pop() {
+            if to == self.id {
+                self.command(command);
+            } else {
+                let outgoing = &mut self.outgoing[usize::from(to.0)];
+                outgoing.bytes += command.cost();
+                outgoing.mail.push(Mail::Command(Box::new(command)));
+            }
+        }
+    }
+
+    /// Does one thing.
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Send { to, message } => self.send_all(to, message),
+            Command::SendTo { to, message } => {
+                if let Some(to) = self.hub.member(&to)
+                    && self.is_served(to)
+                {
+                    self.obey(to, Order::Send(message));
+                }
+            }
+            Command::Act { to, act } => self.act(to, act),
+            Command::PublishAs { from, room, draft } => {
+                let room = RoomRef::Name(&room);
+                let published = self.hub.publish(from, room, *draft, &mut self.effects);
+                if let Err(reason) = published
+                    && let Some(caller) = self.caller(from)
+                {
+                    let room = None;
+                    caller.push(Event::Error(ConnectionError::Refused { room, reason }));
+                    self.note_events(&caller);
+                }
+                self.perform();
+            }
+            Command::Publish { room, draft } => {
+                self.hub.publish_anonymous(&room, *draft, &mut self.effects);
+                self.perform();
+            }
+            Command::Broadcast(message) => self.broadcast(message),
+            Command::Ask(question) => self.reply(*question),
+        }
+    }
+
+    /// Sends a message, and with it those behind it in the queue that are for the same member.
+    fn send_all(&mut self, to: MemberKey, message: Message) {
+        let Some(caller) = self.caller(to).filter(|_| self.is_served(to)) else {
+            return;
+        };
+        let local = Rc::clone(&self.local);
+        let is_next =
+            |next: &Command| matches!(next, Command::Send { to: next, .. } if *next == to);
+        self.call(to, |session, turn| {
+            let mut message = message;
+            loop {
+                caller.member.dequeued(message.len());
+                let then = session.obey(Order::Send(message), turn);
+                if then != Then::Continue || turn.reply.len() > SEND_BYTES {
+                    return then;
+                }
+                let Some(Command::Send { message: next, .. }) = local.pop_if(is_next) else {
+                    return then;
+                };
+                message = next;
+            }
+        });
+    }
+
+    fn obey(&mut self, key: MemberKey, order: Order) {
+        self.call(key, |session, turn| session.obey(order, turn));
+    }
+
+    fn act(&mut self, key: MemberKey, act: Box<Act>) {
+        if !self.is_served(key) {
+            return;
+        }
+        let flags = &mut self.connections.hot[key.slot as usize].flags;
+        match *act {
+            Act::Pause => *flags |= HELD,
+            Act::Resume => {
+                *flags &= !HELD;
+                self.read_again(key);
+            }
+            Act::Terminate => {
+                if let Some(caller) = self.caller(key) {
+                    caller.set_ending(Disconnect::cut(Side::Server));
+                }
+                self.end(key, End::Handler);
+            }
+            Act::Close { .. } => {
+                // Before the client was let in this is a refusal, and what waits is not for it.
+                drop(self.connections.end_connecting(key));
+                self.obey(key, Order::Act(act));
+            }
+            Act::Join { .. }
+            | Act::Leave(_)
+            | Act::Rename(_)
+            | Act::Present(_)
+            | Act::Ping(_)
+            | Act::Rooms(_) => self.obey(key, Order::Act(act)),
+        }
+    }
+
+    fn reply(&mut self, question: Question) {
+        // Whoever asked may be gone, which is no loss.
+        match question {
+            Question::Peers(room, after, answer) => {
+                let _ = answer.send(self.hub.peers(&room, after));
+            }
+            Question::Population(room, answer) => {
+                let _ = answer.send(self.hub.population(&room));
+            }
+            Question::History(room, resume, answer) => {
+                let _ = answer.send(self.hub.replay(&room, resume));
+            }
+            Question::Publish(room, draft, answer) => {
+                self.publish_for(&room, draft, Waiter::Handle(answer));
+            }
+            Question::Members(answer) => {
+                let _ = answer.send(self.members());
+            }
+            Question::Member(id, answer) => {
+                let caller = self.hub.member(&id).and_then(|key| self.caller(key));
+                let _ = answer.send(caller.map(|caller| caller.member.clone()));
+            }
+        }
+    }
+
+    /// The connections at endpoints that were let in.
+    fn served(&self) -> Vec<MemberKey> {
+        let hot = self.connections.hot.iter().enumerate();
+        let open = hot.filter(|(_, hot)| hot.flags & (SERVED | CLOSING | CONNECTING) == SERVED);
+        open.filter_map(|(slot, _)| u32::try_from(slot).ok())
+            .map(|slot| self.connections.key(slot))
+            .collect()
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let keys = self.served().into_iter();
+        keys.filter_map(|key| Some(self.caller(key)?.member.clone()))
+            .collect()
+    }
+
+    fn broadcast(&mut self, message: Message) {
+        let members = self.served();
+        if !members.is_empty() {
+            let entry = Entry {
+                item: Item::Broadcast(message.into_payload()),
+                except: None,
+            };
+            self.broadcast_to(entry, members);
+        }
+    }
+}
+
+/// Bytes that are sent together before the socket is tried.
+const SEND_BYTES: usize = 64 * 1024;
