@@ -75,7 +75,8 @@ const MODULE_EDGES: [(&str, &[&str]); 12] = [
     // The other end of the wire: it knows the server by its protocols alone. Of the hub it shares
     // the two ids.
     ("client", &["parlor_hub", "parlor_proto"]),
-    ("lib", &["config", "embed", "server"]),
+    // What it shows of the hub are ids, names and other plain values.
+    ("lib", &["config", "embed", "server", "parlor_hub"]),
 ];
 
 /// The doors, and which other door each may build on.
