@@ -1,6 +1,9 @@
 //! A member of a room, whichever door it came in by.
 
-use std::{io, net::TcpStream};
+use std::{
+    io::{self, Write},
+    net::TcpStream,
+};
 
 use serde_json::{Value, json};
 
@@ -129,14 +132,14 @@ impl Member {
         loop {
             let heard = match self {
                 Self::Raw(client) => match client.receive() {
-                    Ok(frame) => raw(&frame),
+                    Ok(frame) => raw(&frame, client),
                     Err(error) => Some(error.into()),
                 },
                 Self::Json(peer) => match peer.client.receive() {
                     Ok(frame) if frame.first == 0x81 => {
                         envelope(&serde_json::from_slice(&frame.payload).unwrap())
                     }
-                    Ok(frame) => raw(&frame),
+                    Ok(frame) => raw(&frame, &mut peer.client),
                     Err(error) => Some(error.into()),
                 },
                 Self::Sse(events) => match events.next() {
@@ -156,11 +159,17 @@ impl Member {
     }
 }
 
-/// What a frame tells a raw member; nothing where it is about the connection.
-fn raw(frame: &Frame) -> Option<Heard> {
+/// What a frame tells a raw member; nothing where it is about the connection. A ping is answered.
+fn raw(frame: &Frame, client: &mut Client) -> Option<Heard> {
     match frame.first {
         0x81 => Some(Heard::Message(frame.text().to_owned(), None)),
         0x88 => Some(Heard::Closed(frame.close().0)),
+        0x89 => {
+            // The other side may have closed meanwhile.
+            let pong = crate::support::frame(0x8a, &frame.payload);
+            let _ = client.stream.write_all(&pong);
+            None
+        }
         _ => None,
     }
 }

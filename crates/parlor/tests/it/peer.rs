@@ -75,10 +75,16 @@ impl Peer {
         self.client.send_text(&message.to_string());
     }
 
-    /// The next message.
+    /// The next message. Pings on the way are answered.
     pub(crate) fn hear(&mut self) -> Value {
-        let text = self.client.receive_text();
-        serde_json::from_str(&text).unwrap()
+        loop {
+            let frame = self.client.receive().unwrap();
+            if frame.first == 0x89 {
+                self.client.send(0x8a, &frame.payload);
+                continue;
+            }
+            return serde_json::from_str(frame.text()).unwrap();
+        }
     }
 
     /// Sends a message and returns the next one that comes.

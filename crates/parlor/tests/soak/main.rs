@@ -91,6 +91,7 @@ fn server() -> TestServer {
         config.close_timeout = Duration::from_secs(1);
         config.sse_heartbeat = Duration::from_millis(500);
         config.ping_interval = Duration::from_millis(700);
+        config.ping_timeout = Duration::from_secs(5);
     })
 }
 
