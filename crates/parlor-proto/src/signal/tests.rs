@@ -156,8 +156,14 @@ fn server_messages_are_json() {
     assert_eq!(value["peers"][0]["data"]["x"], 1);
     assert_eq!(value["peers"][1]["name"], serde_json::Value::Null);
     assert_eq!((&value["more"], &value["ref"]), (&true.into(), &5.into()));
+}
 
-    let rows: [(&str, fn(&mut Vec<u8>)); 8] = [
+/// A function that writes one message.
+type Write = fn(&mut Vec<u8>);
+
+#[test]
+fn server_messages_have_their_fields() {
+    let rows: [(&str, Write); 8] = [
         (r#"{"type":"ack","ref":"r","id":"e-1"}"#, |out| {
             ack(out, "\"r\"", Some(&"e-1"))
         }),
