@@ -77,6 +77,8 @@ pub(crate) enum Refused {
     Limit,
     /// The address has as many connections as it may.
     AddressLimit,
+    /// A member has said more than it may, by HTTP.
+    Rate,
     /// A handler of the embedder's refused it.
     Handler,
 }
@@ -487,6 +489,7 @@ const REFUSAL: Label = Label {
         "timeout",
         "limit",
         "address_limit",
+        "rate",
         "handler",
     ],
 };
@@ -649,7 +652,7 @@ mod tests {
         assert_eq!(END.values[End::Claimed as usize], "claimed");
         assert_eq!(END.values[End::Silent as usize], "silent");
         assert_eq!(REFUSAL.values[Refused::Handler as usize], "handler");
-        assert_eq!(REFUSAL.values[Refused::Timeout as usize], "timeout");
+        assert_eq!(REFUSAL.values[Refused::Rate as usize], "rate");
         assert_eq!(DROP.values[Loss::SlowConsumer as usize], "slow_consumer");
     }
 

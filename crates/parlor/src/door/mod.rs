@@ -89,9 +89,15 @@ pub(crate) trait Session: fmt::Debug {
     /// Says goodbye, into the reply. Nothing is received or delivered after it.
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>);
 
-    /// Whoever shows this secret speaks as this member.
-    fn uplink(&self) -> Option<&[u8; UPLINK_BYTES]> {
-        None
+    /// Whether somebody outside may say a message of `len` bytes as this member.
+    fn uplink(
+        &mut self,
+        _secret: &[u8; UPLINK_BYTES],
+        _len: usize,
+        _now: u64,
+        _settings: &Settings,
+    ) -> Uplink {
+        Uplink::Unknown
     }
 
     /// What calls the embedder's handler, where there is one.
@@ -155,6 +161,17 @@ pub(crate) enum Then {
     /// The peer has said goodbye. It is answered when the handler is done, or the time to close is
     /// up.
     Wait,
+}
+
+/// What a session says to somebody outside who wants to speak as its member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Uplink {
+    /// That is not its secret.
+    Unknown,
+    /// The member has said more than it may.
+    OverRate,
+    /// Speak.
+    Granted,
 }
 
 /// How the peer of a silent connection is tested.

@@ -329,7 +329,7 @@ fn open_stream(
         .tools
         .secret()
         .map_err(|_| Refusal::new(503, "no randomness"))?;
-    let mut stream = Stream::new(uplink, form, turn.tools);
+    let mut stream = Stream::new(uplink, form, turn);
     stream.begin(
         origin,
         usize::min(padding, PADDING_BYTES_MAX),

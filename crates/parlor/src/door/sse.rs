@@ -9,9 +9,11 @@ use parlor_hub::{Joined, Message, MessageId, Payload, Request, RoomName};
 use parlor_proto::{signal, sse};
 
 use super::{
-    CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn, UPLINK_BYTES,
+    CloseReason, Heartbeat, Item, News, Session, Settings, Then, Tools, Turn, UPLINK_BYTES, Uplink,
     enter::NEVER,
     item::{RELAY, retry_ms},
+    meter::Meter,
+    socket::meter,
     tools::{SSE, SSE_GZIP},
 };
 
@@ -26,6 +28,8 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 #[derive(Debug)]
 pub(crate) struct Stream {
     uplink: Box<[u8; UPLINK_BYTES]>,
+    /// What the member may still say through its uplink, where that is limited.
+    meter: Option<Box<Meter>>,
     form: u8,
     heartbeat_ms: u64,
     /// The rooms of a stream of several, each with the last message that was sent: an event's id
@@ -38,9 +42,11 @@ pub(crate) type Places = Vec<(RoomName, Option<MessageId>)>;
 
 impl Stream {
     /// A stream whose member may be spoken for with `uplink`.
-    pub(crate) fn new(uplink: [u8; UPLINK_BYTES], form: u8, tools: &Tools) -> Self {
+    pub(crate) fn new(uplink: [u8; UPLINK_BYTES], form: u8, turn: &Turn<'_>) -> Self {
+        let tools = &*turn.tools;
         Self {
             uplink: Box::new(uplink),
+            meter: meter(turn),
             form,
             heartbeat_ms: tools.settings.sse_heartbeat_ms,
             places: None,
@@ -243,8 +249,23 @@ impl Session for Stream {
         }
     }
 
-    fn uplink(&self) -> Option<&[u8; UPLINK_BYTES]> {
-        Some(&self.uplink)
+    fn uplink(
+        &mut self,
+        secret: &[u8; UPLINK_BYTES],
+        len: usize,
+        now: u64,
+        settings: &Settings,
+    ) -> Uplink {
+        if *secret != *self.uplink {
+            return Uplink::Unknown;
+        }
+        let max = settings.options.limits.message_bytes_max;
+        let meter = self.meter.as_mut();
+        if meter.is_none_or(|meter| meter.take(len, now, settings.rates, max)) {
+            Uplink::Granted
+        } else {
+            Uplink::OverRate
+        }
     }
 }
 

@@ -103,19 +103,28 @@ async fn publish(
             Ok((StatusCode::CREATED, Json(published)).into_response())
         }
         Some(Answer::UnknownUplink) => Err(ApiError(StatusCode::FORBIDDEN, "no such uplink")),
+        Some(Answer::OverRate) => Ok(later(ApiError(
+            StatusCode::TOO_MANY_REQUESTS,
+            "over the rate limit",
+        ))),
         Some(Answer::Refused(parlor_hub::Refused::NotJoined)) => Err(ApiError(
             StatusCode::FORBIDDEN,
             "the uplink's member is not in this room",
         )),
         Some(Answer::Refused(_)) | None => {
             let busy = ApiError(StatusCode::SERVICE_UNAVAILABLE, "the server is busy");
-            let mut response = busy.into_response();
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-            Ok(response)
+            Ok(later(busy))
         }
     }
+}
+
+/// An answer to one who may try again soon.
+fn later(error: ApiError) -> Response {
+    let mut response = error.into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    response
 }
 
 fn draft(headers: &HeaderMap, body: &Bytes, options: Options) -> Result<Draft, ApiError> {

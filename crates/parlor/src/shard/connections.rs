@@ -22,7 +22,7 @@ use super::{
     wheel::Wheel,
 };
 use crate::{
-    door::{CloseReason, Session, UPLINK_BYTES},
+    door::{CloseReason, Session, Settings, UPLINK_BYTES, Uplink},
     embed::Gauge,
     front::HeadScan,
     metrics::{Counters, Door, Loss},
@@ -542,11 +542,17 @@ impl Connections {
             .set_earlier(key.slot, self.now + self.limits.fin_ms);
     }
 
-    /// Whether the session in `key` has given out this secret.
-    pub(crate) fn has_uplink(&self, key: MemberKey, secret: &[u8; UPLINK_BYTES]) -> bool {
-        match &self.cold[key.slot as usize].stage {
-            Stage::Open(Some(session)) => session.uplink() == Some(secret),
-            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Linger => false,
+    /// Whether somebody who shows this secret may say a message of `len` bytes as the member.
+    pub(crate) fn uplink(
+        &mut self,
+        key: MemberKey,
+        secret: &[u8; UPLINK_BYTES],
+        len: usize,
+        settings: &Settings,
+    ) -> Uplink {
+        match &mut self.cold[key.slot as usize].stage {
+            Stage::Open(Some(session)) => session.uplink(secret, len, self.now, settings),
+            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Linger => Uplink::Unknown,
         }
     }
 }

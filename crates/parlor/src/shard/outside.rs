@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use parlor_hub::{Draft, MemberId, MessageId, Refused, RoomName, RoomRef};
+use parlor_hub::{Draft, MemberId, MemberKey, MessageId, Refused, RoomName, RoomRef};
 use tokio::sync::oneshot;
 
 use super::Shard;
 use crate::{
-    door::UPLINK_BYTES,
+    door::{UPLINK_BYTES, Uplink},
     embed::{Answered, Receipt},
-    metrics::{Door, Traffic},
+    metrics::{self, Door, Traffic},
 };
 
 /// The tokens of this module have this bit; those of sessions count up from 1.
@@ -38,6 +38,8 @@ pub(crate) enum Answer {
     },
     /// The uplink names no member, or its secret is another.
     UnknownUplink,
+    /// The uplink's member has said more than it may.
+    OverRate,
     /// The hub refused it.
     Refused(Refused),
 }
@@ -92,12 +94,13 @@ impl Shard {
                 return self.publish_for(&room, draft, waiter);
             }
             Some((id, secret)) => {
-                let member = self.hub.member(&id);
-                let Some(member) = member.filter(|m| self.connections.has_uplink(*m, &secret))
-                else {
-                    // The sender may be gone already, which is no loss.
-                    let _ = answer.send(Answer::UnknownUplink);
-                    return;
+                let member = match self.uplink(&id, &secret, draft.payload.len()) {
+                    Ok(member) => member,
+                    Err(refusal) => {
+                        // The sender may be gone already, which is no loss.
+                        let _ = answer.send(refusal);
+                        return;
+                    }
                 };
                 let token = self.expect(Waiter::Http(answer));
                 draft.token = Some(token);
@@ -108,6 +111,25 @@ impl Shard {
             }
         }
         self.perform();
+    }
+
+    /// The member in whose name somebody outside may say a message of `len` bytes.
+    fn uplink(
+        &mut self,
+        id: &MemberId,
+        secret: &[u8; UPLINK_BYTES],
+        len: usize,
+    ) -> Result<MemberKey, Answer> {
+        let member = self.hub.member(id).ok_or(Answer::UnknownUplink)?;
+        let settings = &self.tools.settings;
+        match self.connections.uplink(member, secret, len, settings) {
+            Uplink::Granted => Ok(member),
+            Uplink::Unknown => Err(Answer::UnknownUplink),
+            Uplink::OverRate => {
+                self.connections.counters.refused(metrics::Refused::Rate);
+                Err(Answer::OverRate)
+            }
+        }
     }
 
     /// Publishes in nobody's name for one who waits to hear what becomes of it.
@@ -144,7 +166,7 @@ impl Shard {
                     Answer::Published { id, receivers } => Ok((id, receivers)),
                     Answer::Refused(reason) => Err(reason),
                     // A room's handle speaks for no member.
-                    Answer::UnknownUplink => Err(Refused::UnknownMember),
+                    Answer::UnknownUplink | Answer::OverRate => Err(Refused::UnknownMember),
                 });
             }
             None => {}

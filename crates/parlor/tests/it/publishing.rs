@@ -300,3 +300,33 @@ fn a_page_of_an_allowed_origin_may_publish() {
     let body = "Content-Type: text/plain\r\nOrigin: https://good.example\r\n";
     assert_eq!(server.post("/rooms/tea/messages", body, b"x").0, 201);
 }
+
+#[test]
+fn an_uplink_keeps_the_rates_of_members() {
+    let server = TestServer::start(|config| config.messages_per_second = 2);
+    let mut ann = server.peer_in("tea");
+    let mut events = server.events("/sse/tea");
+    let uplink = events.joined()["uplink"].as_str().unwrap().to_owned();
+    ann.hear();
+    let headers = format!("{TEXT}Parlor-Uplink: {uplink}\r\n");
+    let post = || server.post("/rooms/tea/messages", &headers, b"x").0;
+    // A burst of two seconds, then no more.
+    assert_eq!([(); 4].map(|()| post()), [201; 4]);
+    let request = format!(
+        "POST /rooms/tea/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: 1\r\n{headers}\r\nx"
+    );
+    let refused = server.exchange(request.as_bytes());
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    assert_eq!(field(&refused, "retry-after"), Some("1"));
+    for _ in 0..4 {
+        assert_eq!(ann.hear()["type"], "message");
+    }
+    server.expect("parlor_refusals_total{reason=\"rate\"}", 1);
+    // The stream goes on, and so does the uplink once it may.
+    let began = std::time::Instant::now();
+    while post() != 201 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    }
+    assert_eq!(ann.hear()["type"], "message");
+}
