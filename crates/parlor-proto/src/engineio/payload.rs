@@ -43,7 +43,8 @@ impl Content {
     }
 }
 
-/// How the answers to a client's GETs are written; from the query of each.
+/// How the answers to a client's GETs are written; from the query of each
+/// ([`Session::poll`](super::Session::poll)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the query has these two")]
 pub struct Form {

@@ -54,9 +54,9 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "in order or not")]
 pub enum SocketEnd {
-    /// With a Close frame, or by the end of the connection.
+    /// With a Close frame, or with the end of the connection, however it came.
     Closed,
-    /// With an error of the connection or of its protocol, a message over the limit included.
+    /// The client broke the WebSocket protocol, or a limit of it.
     Failed,
 }
 

@@ -60,13 +60,21 @@ pub struct Connection {
 /// A namespace of the client.
 #[derive(Debug)]
 struct Slot {
-    namespace: Box<str>,
+    /// None for the main namespace, which nearly all clients are in.
+    namespace: Option<Box<str>>,
     state: State,
     next_id: u64,
-    /// The acknowledgements that are awaited, with their deadlines.
-    acks: BTreeMap<u64, u64>,
-    /// No deadline of theirs is before this.
-    acks_from: u64,
+    /// From the first acknowledgement that is awaited.
+    acks: Option<Box<Acks>>,
+}
+
+/// Acknowledgements that are awaited.
+#[derive(Debug)]
+struct Acks {
+    /// Their ids and deadlines.
+    awaited: BTreeMap<u64, u64>,
+    /// No deadline is before this.
+    from: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +107,7 @@ impl Connection {
             slots: Vec::new(),
         };
         if version == Version::V4 {
-            new.slots.push(Slot::new("/", State::Implicit));
+            new.add(Slot::new("/", State::Implicit));
         }
         new
     }
@@ -209,7 +217,7 @@ impl Connection {
         let slots = std::mem::take(&mut self.slots);
         let connected = slots.iter().filter(|slot| slot.state == State::Connected);
         connected
-            .map(|slot| self.encode(&Packet::disconnect(&slot.namespace)))
+            .map(|slot| self.encode(&Packet::disconnect(slot.namespace())))
             .collect()
     }
 
@@ -227,21 +235,23 @@ impl Connection {
     ) -> Result<u64, Misuse> {
         let acks_max = limits.acks_max;
         let slot = self.connected(namespace)?;
-        if slot.acks.len() >= acks_max {
+        let acks = slot.acks.get_or_insert_default();
+        if acks.awaited.len() >= acks_max {
             return Err(Misuse::LimitAcks { acks_max });
         }
         let id = slot.next_id;
         slot.next_id += 1;
         let deadline = deadline.unwrap_or(u64::MAX);
-        slot.acks.insert(id, deadline);
-        slot.acks_from = slot.acks_from.min(deadline);
+        acks.awaited.insert(id, deadline);
+        acks.from = acks.from.min(deadline);
         Ok(id)
     }
 
     /// An acknowledgement is awaited no more. Whether it was.
     pub fn forget_ack(&mut self, namespace: &str, id: u64) -> bool {
-        self.connected(namespace)
-            .is_ok_and(|slot| slot.acks.remove(&id).is_some())
+        let slot = self.connected(namespace).ok();
+        let acks = slot.and_then(|slot| slot.acks.as_mut());
+        acks.is_some_and(|acks| acks.awaited.remove(&id).is_some())
     }
 
     /// What is due now: the main namespace of version 4 after the opening, acknowledgements that
@@ -257,7 +267,7 @@ impl Connection {
             }
             if let Some(id) = slot.expired(now) {
                 return Some(Event::AckTimeout {
-                    namespace: Cow::Owned(slot.namespace.to_string()),
+                    namespace: Cow::Owned(slot.namespace().to_owned()),
                     id,
                 });
             }
@@ -276,7 +286,8 @@ impl Connection {
     /// nothing is due then.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let acks = self.slots.iter().map(|slot| slot.acks_from);
+        let acks = self.slots.iter().filter_map(|slot| slot.acks.as_ref());
+        let acks = acks.map(|acks| acks.from);
         let earliest = acks.chain(self.connect_deadline).min();
         earliest.filter(|deadline| *deadline < u64::MAX)
     }
@@ -308,10 +319,7 @@ impl Connection {
     /// The namespaces that the client is in.
     pub fn namespaces(&self) -> impl Iterator<Item = &str> {
         let connected = |slot: &&Slot| slot.state == State::Connected;
-        self.slots
-            .iter()
-            .filter(connected)
-            .map(|slot| &*slot.namespace)
+        self.slots.iter().filter(connected).map(Slot::namespace)
     }
 
     /// The bytes that wait for attachments.
@@ -377,18 +385,25 @@ impl Connection {
         if self.slots.len() >= namespaces_max {
             return Err(Error::LimitNamespaces { namespaces_max });
         }
-        self.slots.push(Slot::new(namespace, State::Connecting));
+        self.add(Slot::new(namespace, State::Connecting));
         Ok(())
     }
 
+    /// Few clients are in more than one namespace, so there is room for no more than there are.
+    fn add(&mut self, slot: Slot) {
+        self.slots.reserve_exact(1);
+        self.slots.push(slot);
+    }
+
     fn state(&self, namespace: &str) -> Option<State> {
-        let slot = self.slots.iter().find(|slot| &*slot.namespace == namespace);
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|slot| slot.namespace() == namespace);
         slot.map(|slot| slot.state)
     }
 
     fn slot(&mut self, namespace: &str, state: State) -> Option<&mut Slot> {
         let mut slots = self.slots.iter_mut();
-        slots.find(|slot| slot.state == state && &*slot.namespace == namespace)
+        slots.find(|slot| slot.state == state && slot.namespace() == namespace)
     }
 
     fn connecting(&mut self, namespace: &str) -> Result<&mut Slot, Misuse> {
@@ -402,33 +417,44 @@ impl Connection {
     }
 
     fn remove(&mut self, namespace: &str) {
-        self.slots.retain(|slot| &*slot.namespace != namespace);
+        self.slots.retain(|slot| slot.namespace() != namespace);
     }
 }
 
 impl Slot {
     fn new(namespace: &str, state: State) -> Self {
         Self {
-            namespace: namespace.into(),
+            namespace: (namespace != "/").then(|| namespace.into()),
             state,
             next_id: 0,
-            acks: BTreeMap::new(),
-            acks_from: u64::MAX,
+            acks: None,
         }
+    }
+
+    fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("/")
     }
 
     /// An acknowledgement whose time is over.
     fn expired(&mut self, now: u64) -> Option<u64> {
-        if self.acks_from > now {
-            return None;
-        }
-        let expired = self.acks.iter().find(|(_, deadline)| **deadline <= now);
+        let acks = self.acks.as_mut().filter(|acks| acks.from <= now)?;
+        let mut awaited = acks.awaited.iter();
+        let expired = awaited.find(|(_, deadline)| **deadline <= now);
         let id = expired.map(|(id, _)| *id);
         match id {
-            Some(id) => drop(self.acks.remove(&id)),
-            None => self.acks_from = self.acks.values().copied().min().unwrap_or(u64::MAX),
+            Some(id) => drop(acks.awaited.remove(&id)),
+            None => acks.from = acks.awaited.values().copied().min().unwrap_or(u64::MAX),
         }
         id
+    }
+}
+
+impl Default for Acks {
+    fn default() -> Self {
+        Self {
+            awaited: BTreeMap::new(),
+            from: u64::MAX,
+        }
     }
 }
 

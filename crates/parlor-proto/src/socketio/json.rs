@@ -187,13 +187,12 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         self.at += 1;
         loop {
-            let byte = self.peek().ok_or(DecodeError::MalformedJson)?;
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(start..self.at),
-                b'\\' => self.escape()?,
-                0..=0x1F => return Err(DecodeError::MalformedJson),
-                _ => {}
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            self.at += plain_len(rest).ok_or(DecodeError::MalformedJson)? + 1;
+            match self.text.as_bytes().get(self.at - 1) {
+                Some(b'"') => return Ok(start..self.at),
+                Some(b'\\') => self.escape()?,
+                _ => return Err(DecodeError::MalformedJson),
             }
         }
     }
@@ -244,6 +243,30 @@ impl<'a> Scanner<'a> {
         }
         count
     }
+}
+
+/// How many bytes there are before a quote, a backslash or a control character; none where there
+/// is none of them. Most text is long and plain, so eight bytes are looked at in one go.
+fn plain_len(bytes: &[u8]) -> Option<usize> {
+    let (words, _) = bytes.as_chunks::<8>();
+    let plain = words.iter().take_while(|word| is_plain(**word)).count() * 8;
+    let rest = bytes.get(plain..).unwrap_or_default();
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+    rest.iter().position(special).map(|len| plain + len)
+}
+
+/// Whether no byte is a quote, a backslash or a control character: a byte is below a small number
+/// where subtracting it borrows from a top bit that was not set.
+const fn is_plain(word: [u8; 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES << 7;
+    let word = u64::from_le_bytes(word);
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let found = (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    found & TOPS == 0
 }
 
 /// The text that a JSON string means; none where `raw` is something else. Half of a surrogate pair

@@ -16,6 +16,8 @@ const PACKET_BYTES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Polling {
     pending: Option<(PollId, Form)>,
+    /// A GET asked for base64, so all are answered so: some clients say it once.
+    base64: bool,
     /// A POST is being read.
     reading: bool,
     waiting: VecDeque<Waiting>,
@@ -31,7 +33,7 @@ struct Waiting {
 
 impl Session {
     /// A GET came in. It is answered by an [`Output::Respond`], now or later; one that was refused
-    /// is answered by the caller.
+    /// is answered by the caller. Once a GET asked for base64, later ones are answered so too.
     ///
     /// # Errors
     ///
@@ -50,7 +52,9 @@ impl Session {
             self.end(CloseCause::PollOverlap, options);
             return Err(ErrorCode::BadRequest);
         }
-        polling.pending = Some((id, form));
+        polling.base64 |= form.base64;
+        let base64 = polling.base64;
+        polling.pending = Some((id, Form { base64, ..form }));
         Ok(())
     }
 

@@ -411,3 +411,15 @@ fn extreme_settings_do_no_harm() {
 fn a_connection_is_small() {
     assert!(size_of::<Connection>() <= 56, "{}", size_of::<Connection>());
 }
+
+#[test]
+fn a_main_namespace_is_small() {
+    let mut kept = None;
+    let counted = allocation_counter::measure(|| kept = Some(Bench::connected()));
+    assert!(kept.is_some_and(|bench| bench.connection.is_connected("/")));
+    assert!(
+        counted.bytes_current <= 40,
+        "{} bytes",
+        counted.bytes_current
+    );
+}

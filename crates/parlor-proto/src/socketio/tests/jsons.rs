@@ -41,6 +41,27 @@ fn json_and_what_is_not() {
 }
 
 #[test]
+fn strings_end_where_they_end() {
+    for len in 0..40 {
+        let text = format!("\"{}\"", "é".repeat(len));
+        assert!(is_json(&text));
+        for at in 1..=len {
+            let at = at * 2 - 1;
+            for special in ["\"", "\u{1f}", "\u{0}", "\\x"] {
+                let mut broken = text.clone();
+                broken.insert_str(at, special);
+                assert!(!is_json(&broken), "{broken:?}");
+            }
+            for plain in [" ", "!", "#", "[", "]", "\u{7f}", "\u{80}", "\\\\"] {
+                let mut good = text.clone();
+                good.insert_str(at, plain);
+                assert!(is_json(&good), "{good:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn texts_mean_what_they_say() {
     let rows = [
         (r#""""#, ""),
