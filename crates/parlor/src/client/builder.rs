@@ -12,10 +12,7 @@ use super::{
     connect::{self, Io},
 };
 
-/// Makes connections: a [`Socket`] by [`Builder::connect`], or a session that reconnects by
-/// [`Builder::session`], or a stream of server-sent events by [`Builder::events`].
-///
-/// Nothing is checked before one of these is called.
+/// Makes connections: a [`Socket`] by [`Builder::connect`]. Nothing is checked before that.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct Builder {
