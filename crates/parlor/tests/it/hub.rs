@@ -146,6 +146,7 @@ fn one_member_that_does_not_read_is_closed_and_nobody_else_notices() {
 fn a_reader_that_takes_no_byte_is_closed_after_a_while() {
     let server = TestServer::start(|config| {
         config.outbox_stall = Duration::from_millis(300);
+        config.close_timeout = Duration::from_secs(60);
         config.outbox_bytes_max = 1 << 30;
     });
     let mut stalled = server.websocket("/ws/tea");
