@@ -190,6 +190,7 @@ pub(crate) enum Heartbeat {
 impl From<CloseReason> for End {
     fn from(reason: CloseReason) -> Self {
         match reason {
+            CloseReason::Gone => Self::Peer,
             CloseReason::Broken => Self::Broken,
             CloseReason::SlowConsumer => Self::SlowConsumer,
             CloseReason::Silent => Self::Silent,
@@ -203,7 +204,9 @@ impl From<CloseReason> for End {
 /// Why this side ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// The socket is broken or the peer is gone.
+    /// The peer has left without a word, as a send has shown before a read could.
+    Gone,
+    /// The socket is broken.
     Broken,
     /// It does not read what it is sent.
     SlowConsumer,
@@ -215,4 +218,11 @@ pub(crate) enum CloseReason {
     Fault,
     /// Its handler was not done in time, when it began or ended.
     Late,
+}
+
+impl CloseReason {
+    /// Whether nobody is left to be told.
+    pub(crate) const fn is_gone(self) -> bool {
+        matches!(self, Self::Gone | Self::Broken | Self::Silent)
+    }
 }

@@ -105,7 +105,7 @@ pub(super) const fn goodbye(reason: CloseReason) -> Option<(CloseCode, &'static 
         CloseReason::SlowConsumer => Some((CloseCode::TRY_AGAIN_LATER, "slow consumer")),
         CloseReason::ShuttingDown => Some((CloseCode::GOING_AWAY, "server is stopping")),
         CloseReason::Fault => Some((CloseCode::INTERNAL_ERROR, "internal error")),
-        CloseReason::Broken | CloseReason::Silent | CloseReason::Late => None,
+        CloseReason::Gone | CloseReason::Broken | CloseReason::Silent | CloseReason::Late => None,
     }
 }
 

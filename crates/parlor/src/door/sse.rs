@@ -234,7 +234,7 @@ impl Session for Stream {
     }
 
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
-        if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
+        if reason.is_gone() {
             return;
         }
         let mut text = Vec::new();

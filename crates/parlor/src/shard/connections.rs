@@ -396,8 +396,15 @@ impl Connections {
                 Some(sent)
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => Some(0),
-            Err(_) => {
-                self.doom(key, CloseReason::Broken);
+            Err(error) => {
+                // Where the peer has ended it, a send may meet that before a read does.
+                let left = matches!(error, Errno::PIPE | Errno::CONNRESET);
+                let reason = if left {
+                    CloseReason::Gone
+                } else {
+                    CloseReason::Broken
+                };
+                self.doom(key, reason);
                 None
             }
         }
@@ -461,8 +468,7 @@ impl Connections {
     /// closed already has its last word, unless it is broken.
     pub(crate) fn doom(&mut self, key: MemberKey, reason: CloseReason) {
         let hot = &mut self.hot[key.slot as usize];
-        let gone = matches!(reason, CloseReason::Broken | CloseReason::Silent);
-        if gone || hot.flags & CLOSING == 0 {
+        if reason.is_gone() || hot.flags & CLOSING == 0 {
             hot.flags |= CLOSING;
             self.doomed.push((key, reason));
         }

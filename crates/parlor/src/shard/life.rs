@@ -345,7 +345,7 @@ impl Shard {
         if reason == CloseReason::Silent {
             self.tell_silent(key);
         }
-        if matches!(reason, CloseReason::Broken | CloseReason::Silent) {
+        if reason.is_gone() {
             return self.end(key, reason.into());
         }
         let session = match &self.connections.cold[key.slot as usize].stage {
