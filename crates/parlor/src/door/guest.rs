@@ -14,7 +14,7 @@ use parlor_proto::websocket::{
 use super::{
     CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
     meter::Meter,
-    socket::{PONGS_AT_ONCE, close, close_over_rate, goodbye, is_over_rate, meter, ping},
+    socket::{PONGS_AT_ONCE, close, close_over_rate, goodbye, is_over_rate, meter, ping, pong},
 };
 use crate::{
     embed::{
@@ -139,7 +139,7 @@ impl Guest {
                 }
                 Ok(Some(Event::Ping(_))) if pongs < PONGS_AT_ONCE => {
                     pongs += 1;
-                    self.connection.transmit(None, turn.reply);
+                    pong(&mut self.connection, turn);
                 }
                 Ok(Some(_)) => {}
                 Err(error) => {
@@ -162,7 +162,7 @@ impl Guest {
         turn.tools.scratch = scratch;
         match then {
             Then::Continue if self.phase == Phase::Open => {
-                self.connection.transmit(None, turn.reply);
+                pong(&mut self.connection, turn);
                 then
             }
             Then::Continue => self.leave(turn),
@@ -378,6 +378,12 @@ impl Session for Guest {
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
         frame::boundary(frames, sent)
+    }
+
+    fn writable(&mut self, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Open {
+            pong(&mut self.connection, turn);
+        }
     }
 
     fn heartbeat(&self) -> Heartbeat {

@@ -48,6 +48,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) reply: &'a mut Vec<u8>,
     /// Working memory that all sessions of the shard share.
     pub(crate) tools: &'a mut Tools,
+    /// Whether the connection has an outbox. What can wait for [`Session::writable`] does.
+    pub(crate) stalled: bool,
 }
 
 impl fmt::Debug for Turn<'_> {
@@ -79,6 +81,9 @@ pub(crate) trait Session: fmt::Debug {
 
     /// Where the frame ends in which offset `sent` of whole `frames` lies.
     fn boundary(&self, frames: &[u8], sent: usize) -> usize;
+
+    /// The outbox is empty again: says what has waited for that, into the reply.
+    fn writable(&mut self, _turn: &mut Turn<'_>) {}
 
     /// How the shard finds out that the peer is gone.
     fn heartbeat(&self) -> Heartbeat;

@@ -7,7 +7,7 @@ use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
     meter::Meter,
     opaque::{Target, draft, publish},
-    socket::{boundary, close, close_over_rate, is_over_rate, meter, ping, receive},
+    socket::{boundary, close, close_over_rate, is_over_rate, meter, ping, pong, receive},
 };
 use crate::metrics::{Door, End};
 
@@ -166,6 +166,10 @@ impl Session for Raw {
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
         boundary(frames, sent)
+    }
+
+    fn writable(&mut self, turn: &mut Turn<'_>) {
+        pong(&mut self.connection, turn);
     }
 
     fn heartbeat(&self) -> Heartbeat {

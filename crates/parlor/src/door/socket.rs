@@ -6,7 +6,8 @@ use super::{CloseReason, Then, Turn, meter::Meter};
 use crate::metrics::End;
 
 /// Pings of one read that are each answered. Of more that come together the newest is, as RFC 6455,
-/// section 5.5.3, allows: a flood of pings makes no flood of pongs.
+/// section 5.5.3, allows: a flood of pings makes no flood of pongs. While the client does not read,
+/// one pong waits, to its newest ping.
 pub(super) const PONGS_AT_ONCE: u32 = 16;
 
 /// Takes in bytes and hands each message to `each`, until it wants something else than to go on.
@@ -37,7 +38,7 @@ pub(super) fn receive(
             }
             Ok(Some(Event::Ping(_))) if pongs < PONGS_AT_ONCE => {
                 pongs += 1;
-                connection.transmit(None, turn.reply);
+                pong(connection, turn);
             }
             Ok(Some(_)) => {}
             Err(error) => {
@@ -49,9 +50,16 @@ pub(super) fn receive(
     };
     turn.tools.scratch = scratch;
     if then == Then::Continue {
-        connection.transmit(None, turn.reply);
+        pong(connection, turn);
     }
     then
+}
+
+/// Sends the pong that is owed, if there is one and the client reads.
+pub(super) fn pong(connection: &mut Connection, turn: &mut Turn<'_>) {
+    if !turn.stalled {
+        connection.transmit(None, turn.reply);
+    }
 }
 
 /// The meter of a new connection, if anything is limited.

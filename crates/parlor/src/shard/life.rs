@@ -175,6 +175,7 @@ impl Shard {
             effects: &mut self.effects,
             reply: &mut self.reply,
             tools: &mut self.tools,
+            stalled: false,
         };
         let policy = &self.settings.policy;
         let connections = &self.connections;
@@ -268,6 +269,12 @@ impl Shard {
         }
         for (room, count) in dropped {
             self.tell(key, &News::Dropped { room, count });
+        }
+        if self.connections.is_open(key) {
+            self.call(key, |session, turn| {
+                session.writable(turn);
+                Then::Continue
+            });
         }
     }
 

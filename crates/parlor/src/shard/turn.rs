@@ -11,7 +11,7 @@ use parlor_hub::MemberKey;
 use super::{
     Mail, READ_BYTES, Shard,
     accept::Acceptor,
-    connections::{self, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, UNREAD},
+    connections::{self, BACKLOG, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, UNREAD},
     poll::PollSet,
 };
 use crate::{
@@ -225,6 +225,7 @@ impl Shard {
             effects: &mut self.effects,
             reply: &mut reply,
             tools: &mut self.tools,
+            stalled: self.connections.hot[key.slot as usize].flags & BACKLOG != 0,
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));

@@ -44,3 +44,31 @@ fn messages_that_a_member_does_not_hear_do_not_hold_up_its_backlog() {
         reader.settle();
     }
 }
+
+#[test]
+fn one_pong_waits_for_a_client_that_does_not_read() {
+    let server = TestServer::start(|config| config.shards = NonZero::new(1));
+    let mut reader = server.websocket_with_small_buffer("/ws/tea");
+    reader.settle();
+    let mut publisher = server.websocket("/ws/tea");
+    let big = "x".repeat(200_000);
+    publisher.send_text(&big);
+    publisher.settle();
+    for round in 0..50_u32 {
+        let pings: Vec<u8> = (0..4_u32)
+            .flat_map(|n| frame(0x89, &(round * 4 + n).to_be_bytes()))
+            .collect();
+        reader.stream.write_all(&pings).unwrap();
+        // Heard by the other member: the server has taken the pings in.
+        reader.send_text("mark");
+        assert_eq!(publisher.receive_text(), "mark");
+    }
+    assert_eq!(reader.receive_text().len(), big.len());
+    let pong = reader.receive().unwrap();
+    assert_eq!(
+        (pong.first, &*pong.payload),
+        (0x8a, &199_u32.to_be_bytes()[..])
+    );
+    publisher.send_text("next");
+    assert_eq!(reader.receive_text(), "next");
+}

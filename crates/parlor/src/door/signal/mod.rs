@@ -12,7 +12,7 @@ use self::dialogue::{Dialogue, acknowledge, code, say_listed};
 use super::{
     CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
     meter::Meter,
-    socket::{close, close_over_rate, is_over_rate, meter, ping, receive},
+    socket::{close, close_over_rate, is_over_rate, meter, ping, pong, receive},
     tools::envelope,
 };
 use crate::metrics::{Door, End};
@@ -154,6 +154,10 @@ impl Session for Signal {
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
         frame::boundary(frames, sent)
+    }
+
+    fn writable(&mut self, turn: &mut Turn<'_>) {
+        pong(&mut self.connection, turn);
     }
 
     fn heartbeat(&self) -> Heartbeat {
