@@ -115,6 +115,7 @@ mod limits;
 mod mail;
 mod member;
 mod message;
+pub mod outbox;
 mod presence;
 mod refused;
 mod request;

@@ -6,6 +6,7 @@
     reason = "test code; a broken assumption of the test itself may end it"
 )]
 
+mod ear;
 mod memory;
 mod model;
 mod random;

@@ -233,8 +233,9 @@ impl World {
             self.hear(at, member, &message.room, &heard)?;
             let client = self.by_key[at][&member];
             let session = self.clients[client].held[&message.room].session;
-            self.model
-                .check_epoch(Of::Session(session.ok_or("not seated")?), id)?;
+            let session = session.ok_or("not seated")?;
+            self.model.check_epoch(Of::Session(session), id)?;
+            self.offer(client, Some((room, session)), message)?;
         }
         Ok(())
     }
@@ -248,7 +249,8 @@ impl World {
             number,
             from: message.from.clone(),
         };
-        self.hear(at, member, &message.room, &heard)
+        self.hear(at, member, &message.room, &heard)?;
+        self.offer(self.by_key[at][&member], None, message)
     }
 
     fn notice(
@@ -269,7 +271,7 @@ impl World {
         Ok(())
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub(crate) fn count(&mut self, what: &'static str) {
         *self.tally.entry(what).or_default() += 1;
     }
 
@@ -349,6 +351,7 @@ impl World {
         let known = self.known[at].get_mut(&room).ok_or("left no room")?;
         known.seated.retain(|seated| *seated != member);
         let name = known.name.clone();
+        self.forget_stay(client, room);
         let held = self.clients[client]
             .held
             .get_mut(&name)

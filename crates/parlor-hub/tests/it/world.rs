@@ -11,6 +11,7 @@ use parlor_hub::{
     Word,
 };
 
+use crate::ear::Ear;
 use crate::model::{Model, Say, Tag};
 use crate::random::Random;
 
@@ -35,6 +36,10 @@ pub(crate) struct World {
     pub(crate) hubs: Vec<Hub>,
     pub(crate) model: Model,
     pub(crate) clients: Vec<Client>,
+    /// Their sockets.
+    pub(crate) ears: Vec<Ear>,
+    /// Whether the sockets stall now and then.
+    pub(crate) stalls: bool,
     pub(crate) limits: Limits,
     /// `mail[from][to]`.
     pub(crate) mail: Vec<Vec<VecDeque<Letter>>>,
@@ -100,6 +105,8 @@ impl World {
             hubs: (0..shards).map(hub).collect(),
             model: Model::new(bare(0), shards, limits.clone(), table),
             clients: Vec::new(),
+            ears: Vec::new(),
+            stalls: true,
             limits,
             mail: (0..each).map(|_| mailboxes()).collect(),
             by_key: vec![BTreeMap::new(); each],
@@ -144,6 +151,7 @@ impl World {
             live: true,
             held: BTreeMap::new(),
         });
+        self.ears.push(Ear::default());
         self.by_key[shard].insert(key, index);
         index
     }
@@ -447,6 +455,11 @@ impl World {
                     .session
                     .ok_or_else(|| format!("no answer for {room}"))?;
                 self.check_complete(session)?;
+            }
+        }
+        for client in 0..self.clients.len() {
+            if self.clients[client].live {
+                self.listen_out(client)?;
             }
         }
         let waits = |(client, _): &(Option<usize>, RoomName)| {

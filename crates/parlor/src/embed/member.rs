@@ -67,6 +67,11 @@ impl Gauge {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
+    /// Where it stands.
+    pub(crate) fn into_inner(self) -> Arc<AtomicUsize> {
+        self.0
+    }
+
     fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,9 +1,10 @@
 //! The messages of one room in one turn.
 
 use bytes::{Bytes, BytesMut};
-use parlor_hub::{MemberKey, Priority, RoomKey};
-
-use super::outbox::{Slow, Tag};
+use parlor_hub::{
+    MemberKey, Priority, RoomKey,
+    outbox::{Slow, Tag},
+};
 
 use crate::door::{FORMS, Item, Tools};
 

@@ -6,21 +6,17 @@ use std::{collections::HashMap, io};
 
 use bytes::Bytes;
 use mio::Token;
-use parlor_hub::MemberKey;
+use parlor_hub::{
+    MemberKey, RoomKey,
+    outbox::{Bounds, Chunk, Dropped, Outbox, Tag},
+};
 use rustix::{
     fd::{AsFd, OwnedFd},
     io::Errno,
     net::{RecvFlags, SendFlags, Shutdown},
 };
 
-use super::{
-    accept::Newcomer,
-    addresses::Place,
-    batch::Encoded,
-    outbox::{Bounds, Chunk, Dropped, Outbox, Tag},
-    poll::PollSet,
-    wheel::Wheel,
-};
+use super::{accept::Newcomer, addresses::Place, batch::Encoded, poll::PollSet, wheel::Wheel};
 use crate::{
     door::{CloseReason, Session, Settings, UPLINK_BYTES, Uplink},
     embed::Gauge,
@@ -472,6 +468,13 @@ impl Connections {
             hot.flags |= CLOSING;
             self.doomed.push((key, reason));
         }
+    }
+
+    /// The member has left the room. Tells how many of its messages were dropped, where that was
+    /// not told yet.
+    pub(crate) fn forget_room(&mut self, key: MemberKey, room: RoomKey) -> u64 {
+        let outbox = &mut self.cold[key.slot as usize].outbox;
+        outbox.as_mut().map_or(0, |outbox| outbox.forget_room(room))
     }
 
     /// Sends from the outbox until it is empty or the socket is full. Once it is empty: what was

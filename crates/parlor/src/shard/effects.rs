@@ -56,6 +56,10 @@ impl Shard {
                 if self.connections.is_current(member) {
                     self.deliver_rest(room, member);
                     self.batch(room).forget(member);
+                    let count = self.connections.forget_room(member, room);
+                    if count > 0 {
+                        self.tell(member, &News::Dropped { room, count });
+                    }
                     self.tell(member, &News::Left { token });
                 }
             }

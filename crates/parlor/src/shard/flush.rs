@@ -5,13 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parlor_hub::{MemberKey, RoomKey};
+use parlor_hub::{
+    MemberKey, RoomKey,
+    outbox::{Chunk, Slow},
+};
 
 use super::{
     Shard,
     batch::{Batch, Buffers, Encoder, Entry, Flush},
     connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
-    outbox::{Chunk, Slow},
 };
 use crate::door::{CloseReason, Tools};
 

@@ -15,7 +15,6 @@ mod flush;
 mod handoff;
 mod life;
 mod mailbox;
-mod outbox;
 mod outside;
 mod poll;
 mod turn;
@@ -47,12 +46,13 @@ use crate::{
     metrics::Metrics,
 };
 
+pub(crate) use parlor_hub::outbox::{Bounds, Slow};
+
 pub(crate) use self::{
     addresses::Addresses,
     connections::SendLimits,
     life::millis,
     mailbox::{Carrier, Mail as Letter, Mailbox, Mailboxes},
-    outbox::{Bounds, Slow},
     outside::{Answer, Publish},
 };
 

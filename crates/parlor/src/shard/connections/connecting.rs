@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use parlor_hub::MemberKey;
+use parlor_hub::{MemberKey, outbox::Outbox};
 
 use super::{BACKLOG, BUSY, CLOSING, CONNECTING, Connections, SERVED};
-use crate::{embed::Gauge, shard::outbox::Outbox};
+use crate::embed::Gauge;
 
 impl Connections {
     /// The other end of a connection.
@@ -50,6 +50,6 @@ impl Connections {
     pub(super) fn new_outbox(&self, key: MemberKey) -> Box<Outbox> {
         let served = self.hot[key.slot as usize].flags & SERVED != 0;
         let gauge = served.then(|| self.gauges.get(&key.slot).cloned());
-        Box::new(Outbox::new(self.now).with_gauge(gauge.flatten()))
+        Box::new(Outbox::new(self.now).with_gauge(gauge.flatten().map(Gauge::into_inner)))
     }
 }
