@@ -38,6 +38,10 @@ pub(crate) enum Door {
     Sse,
     /// A handler of the embedder's.
     Endpoint,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the door is on the way"))]
+    EngineIo,
+    #[expect(dead_code, reason = "the door is on the way")]
+    SocketIo,
     Echo,
     /// Everything that hyper answers.
     Http,
@@ -231,9 +235,12 @@ impl Counters {
 /// The gauge of a door's members; none where those who come are no members.
 const fn members(door: Door) -> Option<usize> {
     match door {
-        Door::WebSocket | Door::Signal | Door::Sse | Door::Endpoint => {
-            Some(MEMBERS.at(door as usize))
-        }
+        Door::WebSocket
+        | Door::Signal
+        | Door::Sse
+        | Door::Endpoint
+        | Door::EngineIo
+        | Door::SocketIo => Some(MEMBERS.at(door as usize)),
         Door::Echo | Door::Http => None,
     }
 }

@@ -17,7 +17,7 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
     config::{BindError, Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
-    door,
+    door::{self, engineio::Mount},
     embed::{self, Door, Doors, Handler, Link, PatternError, Routes, ServerHandle},
     front,
     handle::Handle,
@@ -52,6 +52,8 @@ pub struct Server {
     handle: Handle,
     link: Arc<Link>,
     endpoints: Arc<Routes>,
+    /// Where Engine.IO is spoken.
+    mounts: Arc<[Arc<Mount>]>,
     doors: Doors,
     metrics: Arc<Metrics>,
     metrics_listener: Option<TcpListener>,
@@ -72,6 +74,7 @@ pub struct Builder {
     config: Config,
     routes: axum::Router,
     endpoints: Routes,
+    mounts: Vec<Arc<Mount>>,
     /// The first path that no endpoint can stand at.
     malformed: Option<PatternError>,
     doors: Option<Doors>,
@@ -147,6 +150,13 @@ impl Builder {
         self
     }
 
+    /// Speaks Engine.IO at a path.
+    #[cfg(test)]
+    pub(crate) fn mount(mut self, mount: Mount) -> Self {
+        self.mounts.push(Arc::new(mount));
+        self
+    }
+
     /// Opens these of the built-in doors and no others. Without this call all are open, or none
     /// where the server has an endpoint.
     pub fn doors(mut self, doors: impl IntoIterator<Item = Door>) -> Self {
@@ -189,6 +199,7 @@ impl Builder {
             link: Arc::new(Link::new(limits)),
             doors: self.doors.unwrap_or(doors),
             endpoints: Arc::new(self.endpoints),
+            mounts: self.mounts.into(),
             assets: assets.transpose()?,
             config: self.config,
             routes: self.routes,
@@ -478,8 +489,10 @@ impl Server {
             message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
         };
         door::Settings {
+            shards: u16::try_from(config.shard_count()).unwrap_or(SHARDS_MAX),
             doors: self.doors,
             endpoints: Arc::clone(&self.endpoints),
+            mounts: Arc::clone(&self.mounts),
             link: Arc::clone(&self.link),
             sse_gzip: config.sse_gzip == SseGzip::Shared,
             rates: door::Rates {

@@ -4,6 +4,11 @@
 //! message, and one place where a request head is turned into a session. The shard knows only
 //! these.
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "what runs over its sessions is on the way")
+)]
+pub(crate) mod engineio;
 mod enter;
 mod guest;
 mod item;
@@ -65,6 +70,13 @@ pub(crate) trait Session: fmt::Debug {
     /// The door.
     fn door(&self) -> Door;
 
+    /// The answer to the request is on the way. Called once, before all else, for sessions with
+    /// deadlines of their own.
+    fn start(&mut self, turn: &mut Turn<'_>) -> Then {
+        let _ = turn;
+        Then::Continue
+    }
+
     /// Takes in bytes that came, unmasking them in place.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then;
 
@@ -90,6 +102,18 @@ pub(crate) trait Session: fmt::Debug {
 
     /// Sends a heartbeat, into the reply.
     fn beat(&mut self, turn: &mut Turn<'_>);
+
+    /// Does what is due by [`Heartbeat::At`].
+    fn timeout(&mut self, turn: &mut Turn<'_>) -> Then {
+        let _ = turn;
+        Then::Continue
+    }
+
+    /// The connection has ended; the member is still in its rooms. For sessions with deadlines of
+    /// their own, also after they have said goodbye.
+    fn ended(&mut self, end: End, turn: &mut Turn<'_>) {
+        let _ = (end, turn);
+    }
 
     /// Says goodbye, into the reply. Nothing is received or delivered after it.
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>);
@@ -190,6 +214,9 @@ pub(crate) enum Heartbeat {
     Tell(u64),
     /// It is about to begin or to end, within a deadline.
     Deadline,
+    /// The session sees to it itself: it is to be called at this time, in milliseconds of the
+    /// shard's clock. Asked for after every call.
+    At(u64),
 }
 
 impl From<CloseReason> for End {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
 
-use parlor_hub::{JoinOptions, MessageId, Resume, RoomName};
+use parlor_hub::{JoinOptions, MessageId, Resume, RoomName, ShardId};
 use parlor_proto::{
     signal::SUBPROTOCOL,
     websocket::{
@@ -13,6 +13,7 @@ use parlor_proto::{
 
 use super::{
     Session, Settings, Tools, Turn,
+    engineio::{self, mount_at, open_socket},
     enter::{BAD_ROOM, FULL, LOBBY, Query, connect, join, resume, room_name},
     guest::Guest,
     opaque::Target,
@@ -37,6 +38,8 @@ pub(crate) enum Opened {
         /// The wire form that the member hears; `None` where each message is encoded for it alone.
         form: Option<u8>,
     },
+    /// What it is about is another shard's: the connection goes there, as it came.
+    Elsewhere(ShardId),
     /// It was refused: the reply holds the answer, after which the connection closes.
     Refused(metrics::Refused),
 }
@@ -54,6 +57,8 @@ enum Door<'a> {
     Echo,
     /// An endpoint of the embedder's.
     Endpoint,
+    /// Engine.IO; what is not about WebSocket goes by HTTP.
+    Engine,
 }
 
 /// Whether a request is a door's to answer, refusals included. Doors win over everything else at
@@ -63,7 +68,7 @@ pub(crate) fn claims(settings: &Settings, head: &Head<'_, '_>) -> bool {
         // A preflight is answered with those of all routes.
         Some(Door::Stream(_)) => head.method != "OPTIONS",
         // Where no upgrade is asked for there may be a page at the same path.
-        Some(Door::Endpoint) => speaks_of_websocket(head),
+        Some(Door::Endpoint | Door::Engine) => speaks_of_websocket(head),
         Some(Door::Room(_) | Door::Signal(_) | Door::Echo) => true,
         None => false,
     }
@@ -73,12 +78,15 @@ fn door_at<'a>(settings: &Settings, head: &Head<'_, 'a>) -> Option<Door<'a>> {
     if settings.endpoints.has(head.path()) {
         return Some(Door::Endpoint);
     }
+    if mount_at(&settings.mounts, head.path()).is_some() {
+        return Some(Door::Engine);
+    }
     built_in_at(head).filter(|door| match door {
         Door::Room(_) => settings.doors.has(embed::Door::WebSocket),
         Door::Signal(_) => settings.doors.has(embed::Door::Signal),
         Door::Stream(_) => settings.doors.has(embed::Door::Sse),
         Door::Echo => settings.doors.has(embed::Door::Echo),
-        Door::Endpoint => true,
+        Door::Endpoint | Door::Engine => true,
     })
 }
 
@@ -124,6 +132,9 @@ pub(crate) fn open(
     turn: &mut Turn<'_>,
 ) -> Option<Opened> {
     let door = door_at(&turn.tools.settings, head)?;
+    if matches!(door, Door::Engine) && !speaks_of_websocket(head) {
+        return None;
+    }
     Some(
         open_door(head, door, policy, peer, turn).unwrap_or_else(|refusal| {
             // A member that got as far as the hub is none.
@@ -142,6 +153,7 @@ enum Refused {
     Policy(Refusal),
     Handshake(handshake::Refusal),
     Endpoint(embed::Refusal),
+    Engine(engineio::Refused),
 }
 
 impl Refused {
@@ -149,6 +161,7 @@ impl Refused {
         match self {
             Self::Policy(refusal) => metrics::Refused::of_door(refusal.status),
             Self::Handshake(_) | Self::Endpoint(_) => metrics::Refused::Handshake,
+            Self::Engine(refused) => refused.reason(),
         }
     }
 
@@ -157,6 +170,7 @@ impl Refused {
             Self::Policy(refusal) => out.extend_from_slice(&refusal.to_response()),
             Self::Handshake(refusal) => refusal.respond(out),
             Self::Endpoint(refusal) => refusal.write(out),
+            Self::Engine(refused) => refused.write(out),
         }
     }
 }
@@ -174,6 +188,11 @@ fn open_door(
     peer: impl FnOnce() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
+    if let Door::Engine = door
+        && let Some(mount) = mount_at(&turn.tools.settings.mounts, head.path()).cloned()
+    {
+        return open_socket(head, &mount, policy, peer, turn).map_err(Refused::Engine);
+    }
     let provenance = Provenance::of_head(head.headers);
     policy.check_host(&provenance)?;
     let origin = policy.check_origin(&provenance)?;
@@ -217,7 +236,9 @@ fn open_door(
         Door::Signal(room) => open_signal(room, agreement, &query, turn)?,
         Door::Room(room) if signal => open_signal(Some(room), agreement, &query, turn)?,
         Door::Room(room) => open_room(room, agreement, &query, turn)?,
-        Door::Stream(_) | Door::Endpoint => Opened::Refused(metrics::Refused::Handshake),
+        Door::Stream(_) | Door::Endpoint | Door::Engine => {
+            Opened::Refused(metrics::Refused::Handshake)
+        }
     };
     Ok(opened)
 }

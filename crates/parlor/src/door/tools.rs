@@ -13,7 +13,13 @@ use parlor_proto::{
     },
 };
 
-use super::{Item, item::RELAY, meter::Rates, sse};
+use super::{
+    Item,
+    engineio::{Mount, Registry},
+    item::RELAY,
+    meter::Rates,
+    sse,
+};
 use crate::{
     embed::{Doors, Link, Routes},
     metrics::Traffic,
@@ -47,10 +53,14 @@ const POOL_BYTES: usize = 1024;
 /// What the doors are told at start.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// Shards of the server.
+    pub(crate) shards: u16,
     /// The built-in doors that are open.
     pub(crate) doors: Doors,
     /// The embedder's endpoints.
     pub(crate) endpoints: Arc<Routes>,
+    /// Where Engine.IO is spoken.
+    pub(crate) mounts: Arc<[Arc<Mount>]>,
     /// Their way into the shards.
     pub(crate) link: Arc<Link>,
     pub(crate) options: Options,
@@ -71,6 +81,8 @@ pub(crate) struct Tools {
     pub(crate) compressors: Compressors,
     /// What sessions have taken in and written since the shard last looked.
     pub(crate) traffic: Traffic,
+    /// The Engine.IO sessions of the shard.
+    pub(super) sessions: Registry,
     /// One a window size in use, for messages that many members share.
     shared: [Option<Box<Compressor>>; WINDOWS],
     deflated: Vec<u8>,
@@ -86,6 +98,7 @@ impl Tools {
             scratch: Scratch::new(),
             compressors: Compressors::new(settings.deflate),
             traffic: Traffic::default(),
+            sessions: Registry::default(),
             shared: [const { None }; WINDOWS],
             deflated: Vec::new(),
             text: Vec::new(),

@@ -132,12 +132,28 @@ impl Family {
 
 pub(super) const DOOR: Label = Label {
     name: "door",
-    values: &["websocket", "signal", "sse", "endpoint", "echo", "http"],
+    values: &[
+        "websocket",
+        "signal",
+        "sse",
+        "endpoint",
+        "engineio",
+        "socketio",
+        "echo",
+        "http",
+    ],
 };
 /// The doors whose connections are members.
 pub(super) const MEMBER_DOOR: Label = Label {
     name: "door",
-    values: &["websocket", "signal", "sse", "endpoint"],
+    values: &[
+        "websocket",
+        "signal",
+        "sse",
+        "endpoint",
+        "engineio",
+        "socketio",
+    ],
 };
 pub(super) const END: Label = Label {
     name: "reason",

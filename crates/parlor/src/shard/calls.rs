@@ -12,15 +12,15 @@ use parlor_hub::MemberKey;
 
 use super::{
     Shard,
-    connections::{BUSY, CLOSING, CONNECTING, PINGED, Stage},
+    connections::{BUSY, CLOSING, CONNECTING, PINGED, Stage, TIMED},
     life::millis,
 };
 use crate::{
-    door::{CloseReason, Order},
+    door::{CloseReason, Order, Then},
     embed::{
         Call, Caller, ConnectionError, Disconnect, Event, Link, Outcome, Returned, SendError, Side,
     },
-    metrics::Refused,
+    metrics::{End, Refused},
 };
 
 /// How long a turn may call handlers before other work gets its chance.
@@ -231,8 +231,16 @@ impl Shard {
         self.connections.wheel.set(key.slot, due);
     }
 
-    /// Tells a handler that its connection has ended.
-    pub(super) fn part(&mut self, key: MemberKey) {
+    /// Tells a handler, or a session that wants to know, that its connection has ended.
+    pub(super) fn part(&mut self, key: MemberKey, end: End) {
+        if self.connections.is_current(key)
+            && self.connections.hot[key.slot as usize].flags & TIMED != 0
+        {
+            self.call(key, |session, turn| {
+                session.ended(end, turn);
+                Then::Continue
+            });
+        }
         if let Some(caller) = self.caller(key) {
             caller.part(Disconnect::cut(Side::Peer));
             self.note_events(&caller);

@@ -68,6 +68,9 @@ pub(crate) const HELD: u16 = 1024;
 /// Its handler has not said whether it may come in: what it is sent waits for that.
 pub(crate) const CONNECTING: u16 = 2048;
 
+/// Its session has deadlines of its own, and is told of the end.
+pub(crate) const TIMED: u16 = 8192;
+
 /// The flags that keep a connection from being read.
 pub(crate) const UNREAD: u16 = PAUSED | BUSY | HELD;
 

@@ -15,7 +15,7 @@ use super::{
     batch::{Batch, Buffers, Encoder, Entry, Flush},
     connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
 };
-use crate::door::{CloseReason, Tools};
+use crate::door::{CloseReason, Heartbeat, Tools};
 
 /// How long a turn may flush before other work gets its chance.
 const SLICE: Duration = Duration::from_millis(2);
@@ -328,6 +328,9 @@ impl Delivery<'_> {
             .inspect(|_| messages += 1);
         let deliver = || session.deliver(&mut items, self.tools, reply);
         let result = catch_unwind(AssertUnwindSafe(deliver));
+        if let Heartbeat::At(due) = session.heartbeat() {
+            self.connections.wheel.set_earlier(key.slot, due);
+        }
         if result.is_err() {
             reply.clear();
             self.connections.counters.panicked();

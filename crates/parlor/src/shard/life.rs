@@ -6,14 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use parlor_hub::MemberKey;
+use parlor_hub::{MemberKey, ShardId};
 use rustix::fd::{AsFd, OwnedFd};
 
 use super::{
     Mail, Shard,
     accept::Newcomer,
     connections::{
-        BACKLOG, CLOSING, CONNECTING, OWN_FORM, PINGED, PartialHead, READY, Stage, UNREAD,
+        BACKLOG, CLOSING, CONNECTING, OWN_FORM, PINGED, PartialHead, READY, Stage, TIMED, UNREAD,
     },
 };
 use crate::{
@@ -107,6 +107,7 @@ impl Shard {
             Some(Err(_)) | None => None,
         };
         match opened {
+            Some(Opened::Elsewhere(shard)) => self.pass(key, shard, bytes),
             Some(opened) => self.admit(key, opened, bytes.get_mut(head_len..).unwrap_or_default()),
             None => self.end(key, End::Broken),
         }
@@ -159,6 +160,7 @@ impl Shard {
             Classified::Door(head) => (self.open(key, &head), head.used),
         };
         match opened {
+            Some(Opened::Elsewhere(shard)) => self.pass(key, shard, bytes),
             Some(opened) => self.admit(key, opened, bytes.get_mut(used..).unwrap_or_default()),
             None => self.hand_over(key, bytes, partial.since),
         }
@@ -197,6 +199,8 @@ impl Shard {
     fn admit(&mut self, key: MemberKey, opened: Opened, rest: &mut [u8]) {
         let (session, form) = match opened {
             Opened::Session { session, form } => (session, form),
+            // The connection was passed on.
+            Opened::Elsewhere(_) => return,
             Opened::Refused(reason) => {
                 self.connections.counters.refused(reason);
                 self.send_reply(key);
@@ -217,7 +221,12 @@ impl Shard {
             Heartbeat::Ask => millis(self.settings.ping_interval),
             Heartbeat::Tell(interval) => interval,
             Heartbeat::Deadline => millis(self.settings.head_timeout),
+            Heartbeat::At(due) => {
+                self.connections.hot[key.slot as usize].flags |= TIMED;
+                due.saturating_sub(self.connections.now)
+            }
         };
+        let timed = self.connections.hot[key.slot as usize].flags & TIMED != 0;
         self.connections.cold[key.slot as usize].heard = self.connections.now;
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
         self.connections
@@ -226,6 +235,9 @@ impl Shard {
         match caller {
             Some(caller) => self.begin_serving(key, &caller),
             None => self.send_reply(key),
+        }
+        if timed {
+            self.call(key, |session, turn| session.start(turn));
         }
         self.perform();
         if !rest.is_empty() {
@@ -256,6 +268,41 @@ impl Shard {
         }
     }
 
+    /// Passes a connection on to the shard that has what its request is about.
+    fn pass(&mut self, key: MemberKey, shard: ShardId, bytes: &[u8]) {
+        let place = self.connections.take_place(key);
+        let Some(socket) = self.connections.remove(key) else {
+            return;
+        };
+        if let Err(error) = self.connections.poll.forget(socket.as_fd()) {
+            return tracing::warn!(%error, "cannot pass a socket on");
+        }
+        let newcomer = Newcomer { socket, place };
+        let to = usize::from(shard.0);
+        self.mailboxes[to].expect_connection();
+        self.outgoing[to].bytes += bytes.len();
+        let letter = Mail::Passed(newcomer, Bytes::copy_from_slice(bytes));
+        self.outgoing[to].mail.push(letter);
+    }
+
+    /// Takes in a connection whose request is about something of this shard's.
+    pub(super) fn take_passed(&mut self, newcomer: Newcomer, read: Bytes) {
+        if self.draining.is_some() {
+            return;
+        }
+        match self.connections.insert(newcomer) {
+            Ok(key) => {
+                let due = self.connections.now + millis(self.settings.head_timeout);
+                self.connections.wheel.set(key.slot, due);
+                self.head(key, None, &mut Vec::from(read));
+                if self.connections.is_current(key) {
+                    self.list_ready(key);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot watch a socket"),
+        }
+    }
+
     /// The socket has room again.
     pub(super) fn writable(&mut self, key: MemberKey) {
         let Some(dropped) = self.connections.drain(key) else {
@@ -281,7 +328,7 @@ impl Shard {
     /// The peer has ended its side, or the connection broke.
     pub(super) fn end(&mut self, key: MemberKey, end: End) {
         self.count_end(key, end);
-        self.part(key);
+        self.part(key, end);
         self.hub.disconnect(key, &mut self.effects);
         drop(self.connections.remove(key));
         self.perform();
@@ -309,7 +356,7 @@ impl Shard {
     /// Our goodbye is said: the member is gone, the bytes on their way are given time.
     pub(super) fn linger(&mut self, key: MemberKey, end: End) {
         self.count_end(key, end);
-        self.part(key);
+        self.part(key, end);
         self.hub.disconnect(key, &mut self.effects);
         let index = key.slot as usize;
         self.connections.cold[index].stage = Stage::Linger;
@@ -432,11 +479,39 @@ impl Shard {
             Heartbeat::Ask => self.ask(key),
             Heartbeat::Tell(interval) => Some(self.tell_heartbeat(key, interval)),
             Heartbeat::Deadline => return self.connections.doom(key, CloseReason::Late),
+            Heartbeat::At(due) => self.keep_time(key, due),
         };
         if let Some(due) = due.filter(|_| self.connections.is_current(key)) {
             self.connections
                 .wheel
                 .set(key.slot, stall.map_or(due, |stall| stall.min(due)));
+        }
+    }
+
+    /// Lets a session do what is due. Returns when to look again.
+    fn keep_time(&mut self, key: MemberKey, due: u64) -> Option<u64> {
+        let now = self.connections.now;
+        if due > now {
+            return Some(due);
+        }
+        let flags = self.connections.hot[key.slot as usize].flags;
+        // What the peer has said is heard first, and a stall of ours is not its silence.
+        if flags & UNREAD != 0 {
+            return Some(now + LATER_MS);
+        }
+        if flags & READY != 0 || now < self.lenient_until {
+            return Some(self.lenient_until.max(now + 1));
+        }
+        self.call(key, |session, turn| session.timeout(turn));
+        if !self.connections.is_current(key) {
+            return None;
+        }
+        match &self.connections.cold[key.slot as usize].stage {
+            Stage::Open(Some(session)) => match session.heartbeat() {
+                Heartbeat::At(due) => Some(due.max(now + 1)),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

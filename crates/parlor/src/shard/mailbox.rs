@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use mio::Waker;
 use parlor_hub::{RoomName, Seeds, ShardId, Word};
 
@@ -29,6 +30,8 @@ pub(crate) enum Mail {
     Word(ShardId, Word),
     /// An accepted socket that this shard is to serve.
     Socket(Newcomer),
+    /// A socket whose request is about something of this shard's, and what was read from it.
+    Passed(Newcomer, Bytes),
     /// A message from outside the shards.
     Publish(Box<Publish>),
     /// Something that a handle asks for.

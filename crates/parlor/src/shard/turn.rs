@@ -11,11 +11,11 @@ use parlor_hub::MemberKey;
 use super::{
     Mail, READ_BYTES, Shard,
     accept::Acceptor,
-    connections::{self, BACKLOG, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, UNREAD},
+    connections::{self, BACKLOG, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, TIMED, UNREAD},
     poll::PollSet,
 };
 use crate::{
-    door::{CloseReason, Session, Then, Turn},
+    door::{CloseReason, Heartbeat, Session, Then, Turn},
     metrics::{End, Held, Traffic},
 };
 
@@ -228,7 +228,12 @@ impl Shard {
             stalled: self.connections.hot[key.slot as usize].flags & BACKLOG != 0,
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
+        let timed = self.connections.hot[key.slot as usize].flags & TIMED != 0;
+        let heartbeat = timed.then(|| session.heartbeat());
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
+        if let Some(Heartbeat::At(due)) = heartbeat {
+            self.connections.wheel.set_earlier(key.slot, due);
+        }
         let traffic = std::mem::take(&mut self.tools.traffic);
         if traffic != Traffic::default() {
             let door = self.connections.hot[key.slot as usize].door;
@@ -281,6 +286,7 @@ impl Shard {
                 }
                 Mail::Publish(publish) => self.publish(*publish),
                 Mail::Socket(newcomer) => self.welcome(newcomer),
+                Mail::Passed(newcomer, read) => self.take_passed(newcomer, read),
                 Mail::Command(command) => self.command(*command),
                 Mail::Stop => self.stop(),
             }
