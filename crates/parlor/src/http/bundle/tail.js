@@ -1,0 +1,2 @@
+if (typeof module === 'object' && module.exports) module.exports = io;
+else globalThis.io = io;

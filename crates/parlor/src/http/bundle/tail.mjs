@@ -1,0 +1,1 @@
+export { io as default, io, io as connect, Manager, Socket, protocol };
