@@ -123,6 +123,10 @@ pub struct Config {
     pub sse_retry: Duration,
     /// Whether event streams are compressed. Default: [`SseGzip::Off`].
     pub sse_gzip: SseGzip,
+
+    /// Which files of a Socket.IO client are served below the path of Socket.IO. Default:
+    /// [`ClientFiles::Auto`].
+    pub socketio_client: ClientFiles,
 }
 
 /// Whether permessage-deflate (RFC 7692) is answered when a client offers it.
@@ -138,6 +142,22 @@ pub enum Deflate {
     /// With context takeover where the client wants it: smaller messages, but a compressor and
     /// some 300 KiB for each connection. For few members.
     Takeover,
+}
+
+/// Where the files of a Socket.IO client come from that pages load from the server:
+/// `socket.io.js` and its other forms.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ClientFiles {
+    /// From `node_modules/socket.io-client/dist` of the working directory where that is there when
+    /// the server is built; otherwise Parlor's own.
+    #[default]
+    Auto,
+    /// Parlor's own small client, which has no form for msgpack and no maps.
+    Own,
+    /// From this directory: the `dist` of the npm package `socket.io-client`. Each file has at
+    /// most 4 MiB.
+    Dir(PathBuf),
 }
 
 /// What a member loses first that does not read as fast as a room speaks. If it is not enough the
@@ -269,6 +289,7 @@ impl Default for Config {
             sse_heartbeat: Duration::from_secs(15),
             sse_retry: Duration::from_secs(3),
             sse_gzip: SseGzip::default(),
+            socketio_client: ClientFiles::default(),
         }
     }
 }

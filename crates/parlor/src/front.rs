@@ -41,6 +41,19 @@ pub(crate) const fn fields<'b>() -> Fields<'b> {
 /// The most fields that any setting allows.
 pub(crate) const FIELDS_CEILING: usize = 1024;
 
+/// The files of a Socket.IO client that are served below the path of Socket.IO, as in the reference.
+/// A request for one of them is none for the protocol.
+pub(crate) const CLIENT_FILES: [&str; 8] = [
+    "socket.io.js",
+    "socket.io.js.map",
+    "socket.io.min.js",
+    "socket.io.min.js.map",
+    "socket.io.esm.min.js",
+    "socket.io.esm.min.js.map",
+    "socket.io.msgpack.min.js",
+    "socket.io.msgpack.min.js.map",
+];
+
 /// Where the bytes of a new connection belong.
 #[derive(Debug)]
 pub(crate) enum Classified<'h, 'b> {

@@ -47,6 +47,7 @@ pub struct Server {
     config: Config,
     routes: axum::Router,
     assets: Option<http::Assets>,
+    bundle: http::Bundle,
     /// True once the server stops.
     draining: Arc<AtomicBool>,
     handle: Handle,
@@ -104,6 +105,9 @@ pub enum BuildError {
         /// What the system said.
         source: io::Error,
     },
+    /// The files of the Socket.IO client cannot be read.
+    #[error("cannot serve a Socket.IO client: {0}")]
+    ClientFiles(#[source] io::Error),
 }
 
 /// Why a server stopped by itself.
@@ -183,6 +187,8 @@ impl Builder {
         });
         Policy::new(&self.config.origins, false)
             .map_err(|error| BuildError::Origin(error.to_string()))?;
+        let bundle =
+            http::Bundle::of(&self.config.socketio_client).map_err(BuildError::ClientFiles)?;
         let metrics = Metrics::new(self.config.shard_count());
         let metrics_listener = self.config.bind_metrics()?;
         let limits = embed::Limits {
@@ -201,6 +207,7 @@ impl Builder {
             endpoints: Arc::new(self.endpoints),
             mounts: self.mounts.into(),
             assets: assets.transpose()?,
+            bundle,
             config: self.config,
             routes: self.routes,
             draining: Arc::default(),
@@ -298,6 +305,18 @@ impl Server {
         Ok(Running { mailboxes, ends })
     }
 
+    /// What doors have that hyper serves.
+    fn door_routes(&self) -> axum::Router {
+        let mut router = axum::Router::new();
+        if self.doors.has(Door::Publish) {
+            router = router.merge(http::rooms::routes(self.handle.clone()));
+        }
+        if self.doors.has(Door::SocketIo) {
+            router = router.merge(http::bundle_routes("/socket.io/", &self.bundle));
+        }
+        router
+    }
+
     fn settings(&self, loopback_only: bool) -> io::Result<Settings> {
         let config = &self.config;
         let mut seed = [0; 16];
@@ -308,10 +327,7 @@ impl Server {
         let http_limits = http_limits(config);
         let exposition = Arc::new(Exposition::new(Arc::clone(&self.metrics)));
         let routes = http::Routes {
-            doors: match self.doors.has(Door::Publish) {
-                true => http::rooms::routes(self.handle.clone()),
-                false => axum::Router::new(),
-            },
+            doors: self.door_routes(),
             assets: self.assets.clone(),
             pages: self.routes.clone(),
             metrics: loopback_only.then(|| Arc::clone(&exposition)),

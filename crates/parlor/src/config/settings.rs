@@ -45,6 +45,8 @@ pub enum Group {
     History,
     /// Event streams.
     Sse,
+    /// The door of Socket.IO.
+    SocketIo,
     /// Request heads and bodies.
     Http,
     /// What the program says about itself.
@@ -53,12 +55,13 @@ pub enum Group {
 
 impl Group {
     /// Every group in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Listening,
         Self::WebSocket,
         Self::Rooms,
         Self::History,
         Self::Sse,
+        Self::SocketIo,
         Self::Http,
         Self::Logging,
     ];
@@ -72,6 +75,7 @@ impl Group {
             Self::Rooms => "Members and rooms",
             Self::History => "History",
             Self::Sse => "Event streams",
+            Self::SocketIo => "Socket.IO",
             Self::Http => "HTTP",
             Self::Logging => "Logging",
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::rows::{DAY, count, millis, size, time};
 use super::settings::{Group, Setting};
 use super::text::{self, ByteSize, TimeText, ValueError};
-use super::{Config, Deflate, SlowPolicy, SseGzip};
+use super::{ClientFiles, Config, Deflate, SlowPolicy, SseGzip};
 
 /// Every setting of [`Config`], group by group.
 pub static SETTINGS: &[Setting<Config>] = &[
@@ -272,6 +272,32 @@ pub static SETTINGS: &[Setting<Config>] = &[
             Ok(())
         },
         show: |config| Some(config.sse_gzip.to_string()),
+    },
+    Setting {
+        key: "socketio_client",
+        group: Group::SocketIo,
+        value: "DIR",
+        default: None,
+        help: "Serves the browser's client from here: the `dist` of npm socket.io-client. `auto` \
+               looks for that in node_modules of the working directory, and otherwise serves \
+               Parlor's `own`.",
+        list: false,
+        apply: |config, text| {
+            config.socketio_client = match text {
+                "" => return Err(ValueError::Empty),
+                "auto" => ClientFiles::Auto,
+                "own" => ClientFiles::Own,
+                dir => ClientFiles::Dir(PathBuf::from(dir)),
+            };
+            Ok(())
+        },
+        show: |config| {
+            Some(match &config.socketio_client {
+                ClientFiles::Auto => "auto".to_owned(),
+                ClientFiles::Own => "own".to_owned(),
+                ClientFiles::Dir(dir) => dir.to_string_lossy().into_owned(),
+            })
+        },
     },
     size!(
         member_name_bytes_max,

@@ -16,6 +16,8 @@ pub enum Door {
     Echo,
     /// Publishing by HTTP: `POST /rooms/{room}/messages`.
     Publish,
+    /// Socket.IO below `/socket.io/`, and the files of its client.
+    SocketIo,
 }
 
 /// A set of doors.

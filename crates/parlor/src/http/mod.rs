@@ -8,6 +8,7 @@
 
 mod assets;
 mod body;
+mod bundle;
 mod connection;
 mod exchange;
 mod gate;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use self::assets::Assets;
+pub(crate) use self::bundle::{Bundle, routes as bundle_routes};
 pub(crate) use self::connection::serve;
 pub(crate) use self::routes::{Routes, router};
 use crate::front::{Head, HeadLimits};

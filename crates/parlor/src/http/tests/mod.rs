@@ -1,6 +1,7 @@
 //! Raw bytes in, raw bytes out, over a real socket.
 
 mod agreement;
+mod bundle;
 mod deadlines;
 mod files;
 mod hostile;
