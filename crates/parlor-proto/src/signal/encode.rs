@@ -68,17 +68,21 @@ impl<'o> Object<'o> {
     }
 }
 
-/// `joined`: to the one who joined. `more` says that there are more members than listed.
+/// `joined`: to the one who joined: the room, its own id, and where it asked for that the id of the
+/// last message before it came. `more` says that there are more members than listed.
 pub fn joined<'a, I: Display>(
     out: &mut Vec<u8>,
     reference: Option<&str>,
-    place: (&str, &impl Display),
+    place: (&str, &impl Display, Option<&dyn Display>),
     peers: impl IntoIterator<Item = Peer<'a, I>>,
     more: bool,
 ) {
     let mut object = Object::new(out, "joined")
         .text("room", place.0)
         .id("id", place.1);
+    if let Some(last) = place.2 {
+        object = object.id("last", &last);
+    }
     list(object.key("peers"), peers);
     if more {
         object = object.raw("more", "true");

@@ -43,6 +43,8 @@ pub enum Request<'a> {
         name: Option<Cow<'a, str>>,
         /// The member's presence data from now on.
         data: Option<&'a str>,
+        /// Whether `joined` is to tell the id of the room's last message (`"last":true`).
+        last: bool,
     },
     /// `leave`: go out of a room.
     Leave {
@@ -88,6 +90,8 @@ pub enum Request<'a> {
         room: Option<Cow<'a, str>>,
         /// The id of the last message heard.
         since: Cow<'a, str>,
+        /// Whether `joined` is to tell the id of the room's last message (`"last":true`).
+        last: bool,
     },
     /// `ping`.
     Ping,

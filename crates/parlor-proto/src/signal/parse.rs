@@ -121,6 +121,7 @@ impl<'a> Object<'a> {
                 room: room()?,
                 name: self.text("name")?,
                 data,
+                last: self.is_true("last"),
             },
             "leave" => Request::Leave { room: room()? },
             "message" => Request::Message {
@@ -144,10 +145,15 @@ impl<'a> Object<'a> {
             "resume" => Request::Resume {
                 room: room()?,
                 since: self.text("since")?.ok_or(Cause::Missing("since"))?,
+                last: self.is_true("last"),
             },
             "ping" => Request::Ping,
             _ => return Err(Cause::UnknownType),
         })
+    }
+
+    fn is_true(&self, key: &str) -> bool {
+        self.find(key).is_some_and(|value| value.get() == "true")
     }
 
     fn priority(&self) -> Result<Priority, Cause> {

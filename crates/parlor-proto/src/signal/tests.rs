@@ -17,9 +17,14 @@ fn the_bare_join_of_the_tutorial_is_enough() {
         Request::Join {
             room: None,
             name: None,
-            data: None
+            data: None,
+            last: false,
         }
     );
+    let asked = request(r#"{"type":"join","last":true}"#);
+    assert!(matches!(asked, Request::Join { last: true, .. }));
+    let other = request(r#"{"type":"resume","since":"x","last":"true"}"#);
+    assert!(matches!(other, Request::Resume { last: false, .. }));
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn server_messages_are_json() {
     joined(
         &mut out,
         Some("5"),
-        (hostile, &"me"),
+        (hostile, &"me", Some(&"e-7")),
         [
             ann,
             Peer {
@@ -152,6 +157,7 @@ fn server_messages_are_json() {
     );
     let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(value["room"], hostile);
+    assert_eq!(value["last"], "e-7");
     assert_eq!(value["peers"][0]["name"], hostile);
     assert_eq!(value["peers"][0]["data"]["x"], 1);
     assert_eq!(value["peers"][1]["name"], serde_json::Value::Null);

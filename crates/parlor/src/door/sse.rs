@@ -140,12 +140,14 @@ impl Stream {
             .unwrap_or_default();
         let uplink = uplink_text(&id, &self.uplink);
         let mut text = Vec::new();
+        let last = joined.head.to_string();
         let mut data = Vec::new();
         signal::encode::object(
             &mut data,
             &[
                 ("room", Some(&room)),
                 ("id", Some(&id)),
+                ("last", Some(&last)),
                 ("uplink", Some(&uplink)),
             ],
         );

@@ -1,6 +1,6 @@
 //! What a `parlor.v1` member asks for, and what it is answered.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{fmt::Display, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use parlor_hub::{
@@ -56,6 +56,8 @@ pub(super) struct Pending {
     /// The room that was asked for: it may be gone, and its key another's, when the answer comes.
     room: Option<RoomName>,
     resumes: bool,
+    /// Whether the room's last message is to be told.
+    last: bool,
 }
 
 /// What goes wrong with a request.
@@ -123,6 +125,7 @@ impl Dialogue {
             reference: reference.map(Into::into),
             room: None,
             resumes,
+            last: false,
         });
         token
     }
@@ -195,23 +198,21 @@ impl Dialogue {
             return Err(Failure::TooManyPending);
         }
         match request {
-            Request::Join { room, name, data } => {
-                let room = self.room_to_join(room.as_deref())?;
+            Request::Join {
+                room,
+                name,
+                data,
+                last,
+            } => {
                 let options = JoinOptions {
                     name: name.map(|name| Arc::from(&*name)),
                     data: data.map(|data| Bytes::copy_from_slice(data.as_bytes())),
                     ..JoinOptions::default()
                 };
-                self.join(&room, options, reference, desk)
+                self.join(room.as_deref(), options, (reference, last), desk)
             }
-            Request::Resume { room, since } => {
-                let room = self.room_to_join(room.as_deref())?;
-                let resume = Some(Resume::Since(since.parse().unwrap_or(NEVER)));
-                let options = JoinOptions {
-                    resume,
-                    ..JoinOptions::default()
-                };
-                self.join(&room, options, reference, desk)
+            Request::Resume { room, since, last } => {
+                self.join(room.as_deref(), since_id(&since), (reference, last), desk)
             }
             Request::Leave { room } => self.leave(room.as_deref(), reference, desk),
             Request::List { room, after } => {
@@ -300,18 +301,22 @@ impl Dialogue {
 
     fn join(
         &mut self,
-        room: &RoomName,
+        room: Option<&str>,
         mut options: JoinOptions,
-        reference: Option<&str>,
+        (reference, last): (Option<&str>, bool),
         desk: &mut Desk<'_, '_>,
     ) -> Result<(), Failure> {
-        let token = self.expect_of(room, reference, options.resume.is_some());
+        let room = self.room_to_join(room)?;
+        let token = self.expect_of(&room, reference, options.resume.is_some());
+        if let Some(pending) = self.pending.last_mut() {
+            pending.last = last;
+        }
         options.token = Some(token);
         options.roster = true;
         let result = desk
             .turn
             .hub
-            .join(desk.turn.key, room, options, desk.turn.effects);
+            .join(desk.turn.key, &room, options, desk.turn.effects);
         self.unless_failed(token, result)
     }
 
@@ -390,7 +395,9 @@ impl Dialogue {
             .iter()
             .map(peer);
         let more = roster.is_some_and(|roster| roster.more);
-        let place = (room.as_str(), &own);
+        let last = pending.as_ref().filter(|pending| pending.last);
+        let last = last.map(|_| &joined.head as &dyn Display);
+        let place = (room.as_str(), &own, last);
         desk.say(|out| encode::joined(out, reference, place, peers, more));
         if !pending.as_ref().is_some_and(|pending| pending.resumes) {
             return;
@@ -401,7 +408,7 @@ impl Dialogue {
             let oldest = joined.gap.as_ref().map(|gap| gap.oldest);
             let oldest = oldest
                 .as_ref()
-                .map(|id| id.as_ref().map(|id| id as &dyn std::fmt::Display));
+                .map(|id| id.as_ref().map(|id| id as &dyn Display));
             encode::resumed(out, reference, room.as_str(), oldest);
         });
     }
@@ -433,6 +440,14 @@ const fn hub_priority(priority: signal::Priority) -> Priority {
         signal::Priority::High => Priority::High,
         signal::Priority::Normal => Priority::Normal,
         signal::Priority::Low => Priority::Low,
+    }
+}
+
+/// A return from the message of this id, or from nowhere where it is none.
+fn since_id(since: &str) -> JoinOptions {
+    JoinOptions {
+        resume: Some(Resume::Since(since.parse().unwrap_or(NEVER))),
+        ..JoinOptions::default()
     }
 }
 
