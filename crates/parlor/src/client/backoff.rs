@@ -15,7 +15,8 @@ pub struct Backoff {
     pub first: Duration,
     /// The widest window: 30 s.
     pub longest: Duration,
-    /// After so many attempts in a row without a connection the end; `None`, the default, never.
+    /// After so many attempts in a row without a connection that lasted as long as `settled` the
+    /// end; `None`, the default, never.
     pub attempts_max: Option<u32>,
     /// A connection that lasted so long counts as good, and the next wait is from the first window
     /// again: 10 s.
@@ -42,7 +43,6 @@ impl Backoff {
     }
 
     /// A wait before an attempt, for a random number.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for sessions"))]
     pub(crate) fn wait(&self, attempt: u32, random: u32) -> Duration {
         let window = self.window(attempt);
         window.mul_f64(f64::from(random) / f64::from(u32::MAX))
@@ -74,7 +74,6 @@ impl Random {
         std::array::from_fn(|i| rest.get(i).copied().unwrap_or_default())
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for sessions"))]
     pub(crate) fn number(&mut self) -> u32 {
         u32::from_ne_bytes(self.bytes())
     }

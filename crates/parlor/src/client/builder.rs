@@ -19,6 +19,7 @@ pub struct Builder {
     pub(super) url: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) protocols: Vec<String>,
+    pub(super) query: Vec<(String, String)>,
     pub(super) handshake_timeout: Duration,
     pub(super) redirects_max: Option<usize>,
     pub(super) proxies: Proxies,
@@ -58,6 +59,7 @@ impl Builder {
             url: url.into(),
             headers: Vec::new(),
             protocols: Vec::new(),
+            query: Vec::new(),
             handshake_timeout: Duration::from_secs(10),
             redirects_max: None,
             proxies: Proxies::none(),
@@ -100,6 +102,12 @@ impl Builder {
     /// [`Socket::protocol`]. Default: none.
     pub fn protocol(mut self, name: impl Into<String>) -> Self {
         self.protocols.push(name.into());
+        self
+    }
+
+    /// Adds a pair to the URL's query, percent-encoded.
+    pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((key.into(), value.into()));
         self
     }
 

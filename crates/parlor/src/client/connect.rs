@@ -65,8 +65,12 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn new(builder: &Builder) -> Result<Self, ConnectError> {
+        let mut target = Target::parse(&builder.url)?;
+        for (key, value) in &builder.query {
+            target.push_query(key, value);
+        }
         Ok(Self {
-            target: Target::parse(&builder.url)?,
+            target,
             trusted: true,
             redirects: 0,
         })

@@ -31,6 +31,7 @@ mod error;
 mod http;
 mod message;
 mod proxy;
+pub mod session;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
@@ -44,6 +45,7 @@ pub use self::connect::Io;
 pub use self::error::{ConnectError, Refusal, SocketError};
 pub use self::message::{Event, Message};
 pub use self::proxy::Proxies;
+pub use self::session::{Session, SessionBuilder};
 pub use self::socket::Socket;
 pub use self::url::MalformedUrl;
 

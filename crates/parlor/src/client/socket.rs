@@ -340,21 +340,37 @@ impl Socket {
     }
 
     /// Writes what the machine owes and what waits, as far as the system takes it.
-    fn write_beside(&mut self, waker: &Waker) {
-        // While nothing is taken, pongs merge into one instead of piling up.
-        if self.machine.owes() && (self.has_room() || self.machine.state() == State::CloseReceived)
-        {
+    pub(super) fn write_beside(&mut self, waker: &Waker) {
+        self.writers.note(Side::Reader, waker);
+        loop {
+            self.transmit();
+            match self.poll_write_out() {
+                // There was no room for what is owed, and now there is.
+                Poll::Ready(Ok(())) if self.may_transmit() => {}
+                Poll::Ready(Err(_)) => {
+                    // What the server said before it went, its Close frame perhaps, is still to be
+                    // read; the end of that tells.
+                    self.out.clear();
+                    self.written = 0;
+                    self.unflushed = false;
+                    return;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Appends what the machine owes, if it may.
+    fn transmit(&mut self) {
+        if self.may_transmit() {
             let mask = Some(self.random.bytes());
             self.machine.transmit(mask, &mut self.out);
         }
-        self.writers.note(Side::Reader, waker);
-        if let Poll::Ready(Err(_)) = self.poll_write_out() {
-            // What the server said before it went, its Close frame perhaps, is still to be read;
-            // the end of that tells.
-            self.out.clear();
-            self.written = 0;
-            self.unflushed = false;
-        }
+    }
+
+    /// While nothing is taken, pongs merge into one instead of piling up.
+    fn may_transmit(&self) -> bool {
+        self.machine.owes() && (self.has_room() || self.machine.state() == State::CloseReceived)
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "what `next` gives")]

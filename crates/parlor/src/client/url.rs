@@ -169,11 +169,11 @@ impl Target {
     }
 
     /// Adds a pair to the query.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for sessions"))]
     pub(crate) fn push_query(&mut self, key: &str, value: &str) {
         let separator = if self.path.contains('?') { '&' } else { '?' };
-        let value =
-            percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+        let encode =
+            |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+        let (key, value) = (encode(key), encode(value));
         self.path.push_str(&format!("{separator}{key}={value}"));
     }
 }

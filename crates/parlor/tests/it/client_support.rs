@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use parlor::client::{Backoff, Session, session::Event};
 use parlor::proto::websocket::handshake::{Answer, Request, validate};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A listener, and the URL that leads there.
 pub(crate) async fn listener() -> (TcpListener, String) {
@@ -57,4 +59,28 @@ pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     stream.set_nodelay(true).unwrap();
     upgrade(&mut stream).await;
     stream
+}
+
+/// Reconnections without much waiting.
+pub(crate) fn quick() -> Backoff {
+    let mut backoff = Backoff::default();
+    backoff.first = Duration::from_millis(20);
+    backoff.longest = Duration::from_millis(100);
+    backoff
+}
+
+/// Takes events until one is the one that is looked for.
+pub(crate) async fn until<T>(
+    session: &mut Session,
+    mut wanted: impl FnMut(Event) -> Option<T>,
+) -> T {
+    let found = async {
+        loop {
+            let event = session.next().await.expect("the session is not over");
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.expect("it comes in time")
 }

@@ -3,6 +3,8 @@
 
 mod addresses;
 mod backlog;
+mod client_faults;
+mod client_session;
 mod client_socket;
 mod client_support;
 mod endpoint;
@@ -19,6 +21,7 @@ mod member;
 mod metrics;
 mod order;
 mod peer;
+mod proxy;
 mod publishing;
 mod returning;
 mod rooms;
