@@ -1,6 +1,30 @@
 //! Server-sent events: the event stream format of the HTML standard (section 9.2).
 //!
-//! A codec without memory: each function appends whole fields of one stream.
+//! [`encode()`] and its like append whole fields of one stream. A [`Decoder`] is fed the bytes of a
+//! stream and yields its events.
+//!
+//! ```
+//! use parlor_proto::sse::{self, Decoder, Event};
+//!
+//! # fn main() -> Result<(), sse::LimitEventBytes> {
+//! let mut stream = Vec::new();
+//! sse::encode_comment(" welcome", &mut stream);
+//! let event = Event { id: Some("7-1"), data: b"one\ntwo", ..Event::default() };
+//! sse::encode(&event, &mut stream);
+//! assert_eq!(stream, b": welcome\n\nid: 7-1\ndata: one\ndata: two\n\n");
+//!
+//! let mut decoder = Decoder::new(1024 * 1024);
+//! let mut input = &stream[..];
+//! assert_eq!(decoder.decode(&mut input)?, Some(event));
+//! assert_eq!(decoder.decode(&mut input)?, None);
+//! assert_eq!(decoder.last_event_id(), "7-1");
+//! # Ok(())
+//! # }
+//! ```
+
+mod decoder;
+
+pub use decoder::{Decoder, LimitEventBytes};
 
 /// The media type of a stream.
 pub const MEDIA_TYPE: &str = "text/event-stream";
@@ -112,75 +136,4 @@ pub fn boundary(events: &[u8], sent: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(id: Option<&str>, event: Option<&str>, data: &str) -> String {
-        let mut out = Vec::new();
-        encode(
-            &Event {
-                id,
-                event,
-                retry_ms: None,
-                data: data.as_bytes(),
-            },
-            &mut out,
-        );
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn every_kind_of_line_end_begins_a_data_line() {
-        for (data, expected) in [
-            ("", "data: \n\n"),
-            ("a", "data: a\n\n"),
-            (" a", "data:  a\n\n"),
-            ("a\nb", "data: a\ndata: b\n\n"),
-            ("a\r\nb", "data: a\ndata: b\n\n"),
-            ("a\rb", "data: a\ndata: b\n\n"),
-            ("a\n", "data: a\ndata: \n\n"),
-            ("\r\n\n\r", "data: \ndata: \ndata: \ndata: \n\n"),
-            (
-                "id: 7\n\nevent: x",
-                "data: id: 7\ndata: \ndata: event: x\n\n",
-            ),
-        ] {
-            assert_eq!(event(None, None, data), expected, "{data:?}");
-        }
-    }
-
-    #[test]
-    fn nothing_can_be_injected_by_id_or_event() {
-        assert_eq!(
-            event(Some("e-1"), Some("tick"), "x"),
-            "id: e-1\nevent: tick\ndata: x\n\n"
-        );
-        assert_eq!(event(Some("1\ndata: evil"), None, "x"), "data: x\n\n");
-        assert_eq!(
-            event(None, Some("a\r\nb\0"), "x"),
-            "event: a\u{fffd}\u{fffd}b\u{fffd}\ndata: x\n\n"
-        );
-    }
-
-    #[test]
-    fn comments_are_one_line() {
-        let mut out = Vec::new();
-        encode_comment(" hi\ndata: x", &mut out);
-        encode_retry(3000, &mut out);
-        assert_eq!(out, b": hi\n\nretry: 3000\n\n");
-    }
-
-    #[test]
-    fn boundaries_are_found_from_any_offset() {
-        let stream = b"data: a\ndata: b\n\nid: 1\ndata: c\n\n";
-        let ends = [17, 32];
-        for sent in 0..=stream.len() {
-            let expected = if sent == 0 {
-                0
-            } else {
-                *ends.iter().find(|e| **e >= sent).unwrap()
-            };
-            assert_eq!(boundary(stream, sent), expected, "{sent}");
-        }
-    }
-}
+mod tests;

@@ -59,3 +59,18 @@ fn socketio_msgpack() {
 fn socketio_packet() {
     replay("socketio_packet", super::socketio_packet);
 }
+
+#[test]
+fn signal_request() {
+    replay("signal_request", super::signal_request);
+}
+
+#[test]
+fn sse_event() {
+    replay("sse_event", super::sse_event);
+}
+
+#[test]
+fn sse_stream() {
+    replay("sse_stream", super::sse_stream);
+}

@@ -217,3 +217,66 @@ fn server_messages_have_their_fields() {
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }
+
+/// A request as the vectors write it.
+fn shown(envelope: &Envelope<'_>) -> String {
+    let or = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    let request = match &envelope.request {
+        Request::Join { room, name, data } => format!(
+            "join room={} name={} data={}",
+            or(room.as_deref()),
+            or(name.as_deref()),
+            or(*data)
+        ),
+        Request::Leave { room } => format!("leave room={}", or(room.as_deref())),
+        Request::Message {
+            room,
+            target,
+            event,
+            data,
+            priority,
+        } => format!(
+            "message room={} target={} event={} data={data} priority={}",
+            or(room.as_deref()),
+            or(target.as_deref()),
+            or(event.as_deref()),
+            match priority {
+                Priority::High => "high",
+                Priority::Normal => "normal",
+                Priority::Low => "low",
+            }
+        ),
+        Request::Relay { target, members } => {
+            let members = members.iter().map(|(key, value)| format!("{key}:{value}"));
+            let members: Vec<String> = members.collect();
+            format!("relay target={target} {}", members.join(","))
+        }
+        Request::List { room, after } => format!(
+            "list room={} after={}",
+            or(room.as_deref()),
+            or(after.as_deref())
+        ),
+        Request::Presence { data } => format!("presence data={data}"),
+        Request::Resume { room, since } => {
+            format!("resume room={} since={since}", or(room.as_deref()))
+        }
+        Request::Ping => "ping".to_owned(),
+    };
+    format!("{request} ref={}", or(envelope.reference))
+}
+
+#[test]
+fn requests_of_the_protocol_document() {
+    let file = include_str!("../../vectors/signal/requests.txt");
+    let mut lines = 0;
+    for line in file.lines().filter(|line| !line.starts_with('#')) {
+        let (text, expected) = line.split_once(" = ").unwrap();
+        let got = match parse(text) {
+            Ok(envelope) => shown(&envelope),
+            Err(malformed) => format!("error {}", malformed.cause.code()),
+        };
+        assert_eq!(got, expected, "{text}");
+        lines += 1;
+    }
+    assert_eq!(lines, 31);
+}
