@@ -222,8 +222,13 @@ fn server_messages_have_their_fields() {
 fn shown(envelope: &Envelope<'_>) -> String {
     let or = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let request = match &envelope.request {
-        Request::Join { room, name, data } => format!(
-            "join room={} name={} data={}",
+        Request::Join {
+            room,
+            name,
+            data,
+            last,
+        } => format!(
+            "join room={} name={} data={} last={last}",
             or(room.as_deref()),
             or(name.as_deref()),
             or(*data)
@@ -257,8 +262,9 @@ fn shown(envelope: &Envelope<'_>) -> String {
             or(after.as_deref())
         ),
         Request::Presence { data } => format!("presence data={data}"),
-        Request::Resume { room, since } => {
-            format!("resume room={} since={since}", or(room.as_deref()))
+        Request::Resume { room, since, last } => {
+            let room = or(room.as_deref());
+            format!("resume room={room} since={since} last={last}")
         }
         Request::Ping => "ping".to_owned(),
     };
@@ -278,5 +284,5 @@ fn requests_of_the_protocol_document() {
         assert_eq!(got, expected, "{text}");
         lines += 1;
     }
-    assert_eq!(lines, 31);
+    assert_eq!(lines, 32);
 }

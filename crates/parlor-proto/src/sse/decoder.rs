@@ -144,7 +144,7 @@ impl Decoder {
             String::from_utf8_lossy(line.get(if mark { 3 } else { 0 }..).unwrap_or_default());
         let ended = text.is_empty();
         if !ended {
-            self.take_field(&*text);
+            self.take_field(&text);
         }
         drop(text);
         line.clear();
