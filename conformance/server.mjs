@@ -25,10 +25,12 @@ export function binary() {
 
 /**
  * Runs `parlor serve` on a free port of 127.0.0.1 with more arguments, and waits until it listens.
+ * Last there may be {cwd}, its working directory.
  * The result has `port`, `http`, `ws`, `pid`, `output()` and `stop()`, which sends SIGTERM and
  * gives the exit code; a server that does not end within 10 s is killed and gives null.
  */
 export async function startServer(...args) {
+  const { cwd } = typeof args.at(-1) === 'object' ? args.pop() : {};
   // Settings of whoever runs the tests are not those of the server under test.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')),
@@ -37,6 +39,7 @@ export async function startServer(...args) {
   const drain = args.includes('--drain') ? [] : ['--drain', '0s'];
   const child = spawn(binary(), ['serve', '--listen', '127.0.0.1:0', ...drain, ...args], {
     env,
+    cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
