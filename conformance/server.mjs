@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('..', import.meta.url));
 
+/** Where the packages of requirements.txt are: `./test tools` puts them there. */
+export const pythonPath = process.env.TEST_PYTHONPATH ?? `${top}.cache/python`;
+
 /** The binary: TEST_BINARY, else the newest profile that `./test` and `cargo build` leave behind. */
 export function binary() {
   const target = process.env.CARGO_TARGET_DIR ?? `${top}target`;
