@@ -1,14 +1,18 @@
 //! How others than connections reach the hub: the HTTP API, and any task or thread.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
-use parlor_hub::{Draft, MemberId, RoomName};
+use parlor_hub::{Draft, MemberId, MemberKey, RoomName};
 use tokio::sync::oneshot;
 
 pub(crate) use crate::shard::Answer;
+pub(crate) use crate::shard::Arrival;
 use crate::{
     door::{self, UPLINK_BYTES},
-    shard::{Letter, Mailboxes, Publish},
+    shard::{Letter, Mailboxes, Publish, Visit},
 };
 
 /// A way to the shards of a running server.
@@ -28,6 +32,23 @@ impl Uplink {
     }
 }
 
+/// A request for an upgrade that came to a server of the embedder's.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) minor_version: u8,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) peer: SocketAddr,
+}
+
+/// A connection that waits for its stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visitor {
+    shard: usize,
+    key: MemberKey,
+}
+
 /// Makes a message set the delay before event streams reconnect.
 pub(crate) fn set_retry(draft: &mut Draft, retry_ms: u32) {
     draft.hint = door::retry_hint(retry_ms);
@@ -38,6 +59,50 @@ impl Handle {
     pub(crate) fn connect(&self, mailboxes: Mailboxes) {
         // A handle belongs to one server, which connects it once.
         let _ = self.mailboxes.set(mailboxes);
+    }
+
+    /// Lets the door at a request's path answer it, as HTTP/1.1. `None` where the server cannot
+    /// take it now.
+    pub(crate) async fn visit(&self, request: Request) -> Option<(Visitor, Vec<u8>)> {
+        let mailboxes = self.mailboxes.get()?;
+        let least = mailboxes.iter().enumerate();
+        let (shard, mailbox) = least.min_by_key(|(_, mailbox)| mailbox.connections())?;
+        if mailbox.is_congested() {
+            return None;
+        }
+        mailbox.expect_connection();
+        let (answer, answered) = oneshot::channel();
+        let Request {
+            method,
+            target,
+            minor_version,
+            headers,
+            peer,
+        } = request;
+        let fields = headers.iter().map(|(name, value)| name.len() + value.len());
+        let bytes = target.len() + fields.sum::<usize>() + size_of::<Visit>();
+        let visit = Visit {
+            method,
+            target,
+            minor_version,
+            headers,
+            peer,
+            answer,
+        };
+        mailbox
+            .post(&mut vec![Letter::Visit(Box::new(visit))], bytes)
+            .ok()?;
+        let (key, answer) = answered.await.ok()?;
+        Some((Visitor { shard, key }, answer))
+    }
+
+    /// Gives a connection what carries its bytes, once its request is answered.
+    pub(crate) fn arrive(&self, visitor: Visitor, arrival: Arrival) {
+        let mailbox = self.mailboxes.get().and_then(|all| all.get(visitor.shard));
+        if let Some(mailbox) = mailbox {
+            // A shard that cannot be woken has ended, and its connections with it.
+            let _ = mailbox.post(&mut vec![Letter::Arrive(visitor.key, arrival)], 0);
+        }
     }
 
     /// Publishes, and waits for the room's home to answer. `None` where the server cannot take

@@ -25,4 +25,5 @@ pub use self::embed::{
     IntoRoom, Joined, Joining, JsonError, Member, Message, PatternError, Publication, Published,
     Refusal, Room, RoomError, Said, SendError, ServerHandle, Side, Text,
 };
+pub use self::http::Visits;
 pub use self::server::{BuildError, Builder, ServeError, Server};

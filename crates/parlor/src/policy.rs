@@ -161,6 +161,8 @@ impl<'a> Provenance<'a> {
 pub(crate) struct Policy {
     origins: Vec<Origin>,
     loopback_only: bool,
+    /// Who terminates TLS, if anybody does, is not us: the scheme of an origin says nothing.
+    any_scheme: bool,
 }
 
 /// An origin that can be compared: scheme and host in lower case, the port always there.
@@ -197,6 +199,21 @@ impl Policy {
         Ok(Self {
             origins,
             loopback_only,
+            any_scheme: false,
+        })
+    }
+
+    /// A policy for requests that came to a server of the embedder's: the same origin is that of
+    /// the host, by `http` or by `https`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::new`].
+    pub(crate) fn behind_another(origins: &[String]) -> Result<Self, MalformedOrigin> {
+        let policy = Self::new(origins, false)?;
+        Ok(Self {
+            any_scheme: true,
+            ..policy
         })
     }
 
@@ -252,7 +269,7 @@ impl Policy {
         if self.loopback_only && is_loopback(&origin.host) {
             return true;
         }
-        self.origins.contains(&origin) || origin.is_same(host)
+        self.origins.contains(&origin) || origin.is_same(host, self.any_scheme)
     }
 }
 
@@ -276,15 +293,19 @@ impl Origin {
         })
     }
 
-    /// The same origin as the server's own, which speaks plain HTTP.
-    fn is_same(&self, host: Field<'_>) -> bool {
+    /// The same origin as the server's own, which speaks plain HTTP unless it may speak `any`.
+    fn is_same(&self, host: Field<'_>, any: bool) -> bool {
         let Field::Once(host) = host else {
             return false;
         };
+        let default_port = match self.scheme.as_str() {
+            "https" if any => 443,
+            _ => 80,
+        };
         parse_authority(host).is_some_and(|authority| {
-            self.scheme == "http"
+            (any || self.scheme == "http")
                 && self.host.eq_ignore_ascii_case(authority.host)
-                && self.port == authority.port.unwrap_or(80)
+                && self.port == authority.port.unwrap_or(default_port)
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     embed::{self, Door, Doors, Handler, Link, PatternError, Routes, ServerHandle},
     front,
     handle::Handle,
-    http,
+    http::{self, Visits},
     metrics::{Exposition, Metrics},
     policy::Policy,
     shard::{
@@ -230,6 +230,48 @@ impl Server {
         ServerHandle::new(Arc::clone(&self.link))
     }
 
+    /// The endpoints as a router for an application of axum's, below any path and beside other
+    /// routes:
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, routing::get};
+    /// use parlor::{Endpoint, Server};
+    ///
+    /// let echo = Endpoint::new().on_message(|member, message| async move { member.send(message) });
+    /// let parlor = Server::builder().endpoint("/echo", echo).build()?;
+    /// let app = Router::new()
+    ///     .route("/", get(|| async { "hello" }))
+    ///     .nest("/live", parlor.router());
+    ///
+    /// let parlor = tokio::spawn(parlor.run(Vec::new(), std::future::pending()));
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// axum::serve(listener, app).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The server has to run meanwhile; it needs no listener of its own. Layers of the application
+    /// see the request and may answer it in place of the endpoint. Where the connection is a plain
+    /// TCP socket, as with `axum::serve`, the socket then moves into a shard, and costs no more
+    /// than one that the server has accepted itself; any other (TLS, HTTP/2 by RFC 8441) is driven
+    /// as the stream that it is.
+    ///
+    /// The peer's address is known where the application gives it as
+    /// [`ConnectInfo`](axum::extract::ConnectInfo), else it is `0.0.0.0:0`. The origin of a
+    /// browser has to be the request's own host, or in [`Config::origins`]; the host itself is
+    /// the application's to check.
+    pub fn router(&self) -> axum::Router {
+        axum::Router::new().fallback_service(self.service())
+    }
+
+    /// The same as a service for any HTTP server that is built on hyper and tower. Must be called
+    /// inside a tokio runtime.
+    #[must_use]
+    pub fn service(&self) -> Visits {
+        Visits::new(self.handle.clone())
+    }
+
     /// Where `/metrics` is served apart from the doors, once [`Config::metrics_listen`] asks for
     /// it: bound since [`Builder::build`], served by [`Server::run`].
     #[must_use]
@@ -354,6 +396,7 @@ impl Server {
             metrics: Arc::clone(&self.metrics),
             metrics_router: http::metrics::router(exposition, Arc::clone(&self.draining)),
             policy,
+            visit_policy: Policy::behind_another(&config.origins).map_err(io::Error::other)?,
             hub_limits: hub_limits(config),
             rooms: Arc::new(room_table(config)?),
             drain: config.drain,

@@ -32,7 +32,7 @@ use crate::{
 
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
-pub(crate) use open::{Opened, claims, open};
+pub(crate) use open::{Opened, claims, open, takes_visits};
 pub(crate) use sse::parse_uplink;
 pub(crate) use tools::{FORMS, Settings, Tools};
 

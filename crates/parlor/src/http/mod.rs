@@ -16,6 +16,7 @@ pub(crate) mod metrics;
 pub(crate) mod rooms;
 mod routes;
 mod service;
+mod visits;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub(crate) use self::assets::Assets;
 pub(crate) use self::bundle::{Bundle, routes as bundle_routes};
 pub(crate) use self::connection::serve;
 pub(crate) use self::routes::{Routes, router};
+pub use self::visits::Visits;
 use crate::front::{Head, HeadLimits};
 use crate::metrics::Metrics;
 use crate::policy::Policy;

@@ -1,6 +1,7 @@
 //! The sockets of one shard: a slab, its deadlines, and the send path.
 
 mod connecting;
+mod wire;
 
 use std::{collections::HashMap, io};
 
@@ -68,6 +69,9 @@ pub(crate) const HELD: u16 = 1024;
 /// Its handler has not said whether it may come in: what it is sent waits for that.
 pub(crate) const CONNECTING: u16 = 2048;
 
+/// Its bytes go another way than through a socket of the poll set.
+pub(crate) const APART: u16 = 4096;
+
 /// Its session has deadlines of its own, and is told of the end.
 pub(crate) const TIMED: u16 = 8192;
 
@@ -85,6 +89,8 @@ pub(crate) struct Cold {
     /// When the peer was last heard: milliseconds of the shard's clock.
     pub(crate) heard: u64,
 }
+
+pub(crate) use self::wire::{Answered, Stream, Wire};
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -145,6 +151,8 @@ pub(crate) struct Connections {
     pub(crate) counters: Counters,
     /// Where the handles of members look for their backlog, by slot.
     gauges: HashMap<u32, Gauge>,
+    /// Where the bytes of those go that have no socket, by slot.
+    wires: HashMap<u32, Wire>,
 }
 
 /// What one read brought.
@@ -174,6 +182,7 @@ impl Connections {
             places: HashMap::new(),
             counters: Counters::default(),
             gauges: HashMap::new(),
+            wires: HashMap::new(),
         }
     }
 
@@ -256,6 +265,9 @@ impl Connections {
         if hot.flags & SERVED != 0 {
             self.gauges.remove(&key.slot);
         }
+        if hot.flags & APART != 0 {
+            self.wires.remove(&key.slot);
+        }
         hot.generation = hot.generation.wrapping_add(1);
         hot.flags = 0;
         hot.form = 0;
@@ -266,9 +278,10 @@ impl Connections {
 
     /// Whether `key` still names the connection that it was given for.
     pub(crate) fn is_current(&self, key: MemberKey) -> bool {
-        self.hot
-            .get(key.slot as usize)
-            .is_some_and(|hot| hot.generation == key.generation && hot.socket.is_some())
+        self.hot.get(key.slot as usize).is_some_and(|hot| {
+            let is_used = hot.socket.is_some() || hot.flags & APART != 0;
+            hot.generation == key.generation && is_used
+        })
     }
 
     /// Whether `key` names a connection that is not being closed.
@@ -285,9 +298,9 @@ impl Connections {
     }
 
     /// Reads once from the socket.
-    pub(crate) fn read(&self, key: MemberKey, buffer: &mut [u8]) -> Read {
+    pub(crate) fn read(&mut self, key: MemberKey, buffer: &mut [u8]) -> Read {
         let Some(socket) = &self.hot[key.slot as usize].socket else {
-            return Read::End;
+            return self.read_wire(key, buffer);
         };
         loop {
             return match rustix::net::recv(socket, &mut *buffer, RecvFlags::empty()) {
@@ -304,6 +317,14 @@ impl Connections {
     /// socket does not take.
     pub(crate) fn send(&mut self, key: MemberKey, bytes: &[u8], messages: usize) {
         if bytes.is_empty() || !self.is_current(key) {
+            return;
+        }
+        let apart = self.hot[key.slot as usize].flags & APART != 0;
+        let bytes = match apart {
+            true => self.send_answer(key, bytes),
+            false => bytes,
+        };
+        if bytes.is_empty() {
             return;
         }
         let chunk = || Chunk {
@@ -388,7 +409,9 @@ impl Connections {
     /// One `send`. `None` where the connection is broken (it is doomed then).
     #[inline]
     pub(crate) fn try_send(&mut self, key: MemberKey, bytes: &[u8]) -> Option<usize> {
-        let socket = self.hot[key.slot as usize].socket.as_ref()?;
+        let Some(socket) = &self.hot[key.slot as usize].socket else {
+            return self.send_wire(key, bytes);
+        };
         match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(sent) => {
                 self.counters.sent(sent);
@@ -550,6 +573,7 @@ impl Connections {
             // A peer that is gone already needs no goodbye.
             let _ = rustix::net::shutdown(socket, Shutdown::Write);
         }
+        self.shut_wire(key);
         self.wheel
             .set_earlier(key.slot, self.now + self.limits.fin_ms);
     }

@@ -1,7 +1,9 @@
 //! How connections begin, are watched over, and end.
 
 use std::{
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,14 +15,15 @@ use super::{
     Mail, Shard,
     accept::Newcomer,
     connections::{
-        BACKLOG, CLOSING, CONNECTING, OWN_FORM, PINGED, PartialHead, READY, Stage, TIMED, UNREAD,
+        APART, BACKLOG, CLOSING, CONNECTING, OWN_FORM, PINGED, PartialHead, READY, Stage, TIMED,
+        UNREAD,
     },
 };
 use crate::{
     door::{self, CloseReason, Heartbeat, News, Opened, Then, Turn},
     front::{self, Classified, Head},
     metrics::{Door, End, Refused},
-    policy::Refusal,
+    policy::{Policy, Refusal},
 };
 
 /// A peer that may not be judged now is looked at again after so many milliseconds.
@@ -167,8 +170,21 @@ impl Shard {
         None
     }
 
-    /// Opens the door that a head asks for. A panic there is answered with 500.
+    /// Opens the door that a head asks for.
     fn open(&mut self, key: MemberKey, head: &Head<'_, '_>) -> Option<Opened> {
+        let settings = Arc::clone(&self.settings);
+        self.open_from(key, head, &settings.policy, None)
+    }
+
+    /// The same, for a client that comes from elsewhere than its socket says. A panic there is
+    /// answered with 500.
+    pub(super) fn open_from(
+        &mut self,
+        key: MemberKey,
+        head: &Head<'_, '_>,
+        policy: &Policy,
+        peer: Option<SocketAddr>,
+    ) -> Option<Opened> {
         self.reply.clear();
         let mut turn = Turn {
             key,
@@ -179,9 +195,8 @@ impl Shard {
             tools: &mut self.tools,
             stalled: false,
         };
-        let policy = &self.settings.policy;
         let connections = &self.connections;
-        let peer = || connections.peer(key);
+        let peer = || peer.unwrap_or_else(|| connections.peer(key));
         let opened = catch_unwind(AssertUnwindSafe(|| {
             door::open(head, policy, peer, &mut turn)
         }));
@@ -196,7 +211,7 @@ impl Shard {
     }
 
     /// Sends a door's answer, and lets its session have the bytes behind the head.
-    fn admit(&mut self, key: MemberKey, opened: Opened, rest: &mut [u8]) {
+    pub(super) fn admit(&mut self, key: MemberKey, opened: Opened, rest: &mut [u8]) {
         let (session, form) = match opened {
             Opened::Session { session, form } => (session, form),
             // The connection was passed on.
@@ -370,7 +385,8 @@ impl Shard {
 
     /// Both sides have said goodbye.
     pub(super) fn finish(&mut self, key: MemberKey) {
-        if self.connections.hot[key.slot as usize].flags & BACKLOG == 0 {
+        // A stream has a goodbye of its own below ours, such as that of TLS.
+        if self.connections.hot[key.slot as usize].flags & (BACKLOG | APART) == 0 {
             self.end(key, End::Peer);
         } else {
             self.linger(key, End::Peer);

@@ -14,10 +14,11 @@ use std::{
 
 use bytes::Bytes;
 use mio::Waker;
-use parlor_hub::{RoomName, Seeds, ShardId, Word};
+use parlor_hub::{MemberKey, RoomName, Seeds, ShardId, Word};
 
 use super::accept::Newcomer;
 use super::outside::Publish;
+use super::visit::{Arrival, Visit};
 use crate::embed::{Command, Post, SendError};
 
 /// Above so many waiting bytes the posting shards stop reading.
@@ -36,6 +37,12 @@ pub(crate) enum Mail {
     Publish(Box<Publish>),
     /// Something that a handle asks for.
     Command(Box<Command>),
+    /// A client whose request came to a server of the embedder's.
+    Visit(Box<Visit>),
+    /// What carries that client's bytes from now on.
+    Arrive(MemberKey, Arrival),
+    /// Such a stream can go on.
+    Ready(MemberKey),
     /// Close every connection and end.
     Stop,
 }
@@ -64,9 +71,16 @@ impl Mailbox {
         }
     }
 
-    /// Adds all of `mail`, which stand for `bytes` of memory, and leaves it empty.
+    /// Adds all of `mail`, which stand for `bytes` of memory, and leaves it empty. Where the shard
+    /// has ended the mail is dropped, and with it the senders of its answers.
     pub(crate) fn post(&self, mail: &mut Vec<Mail>, bytes: usize) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at under the lock, under which the last mail is taken.
+        if self.closed.load(Ordering::Acquire) {
+            drop(waiting);
+            mail.clear();
+            return Ok(());
+        }
         let was_empty = waiting.is_empty();
         // Counted under the lock, or a box that is being emptied forgets what has just come.
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

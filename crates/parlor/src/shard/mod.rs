@@ -18,6 +18,7 @@ mod mailbox;
 mod outside;
 mod poll;
 mod turn;
+mod visit;
 mod wheel;
 
 use std::{
@@ -54,6 +55,7 @@ pub(crate) use self::{
     life::millis,
     mailbox::{Carrier, Mail as Letter, Mailbox, Mailboxes},
     outside::{Answer, Publish},
+    visit::{Arrival, Visit},
 };
 
 /// Bytes read from one connection in one turn, at most; the size of the shard's read buffer.
@@ -79,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) addresses: Option<Arc<Addresses>>,
     pub(crate) http_limits: crate::http::Limits,
     pub(crate) policy: crate::policy::Policy,
+    /// That for requests that came to a server of the embedder's.
+    pub(crate) visit_policy: crate::policy::Policy,
     pub(crate) router: axum::Router,
     pub(crate) metrics: Arc<Metrics>,
     /// The routes of the listener for metrics.

@@ -11,7 +11,9 @@ use parlor_hub::MemberKey;
 use super::{
     Mail, READ_BYTES, Shard,
     accept::Acceptor,
-    connections::{self, BACKLOG, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, TIMED, UNREAD},
+    connections::{
+        self, APART, BACKLOG, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, TIMED, UNREAD,
+    },
     poll::PollSet,
 };
 use crate::{
@@ -172,9 +174,11 @@ impl Shard {
                 }
                 self.connections.hot[key.slot as usize].flags &= !PINGED;
                 self.received(key, &mut buffer[..count]);
-                let more = count == READ_BYTES;
+                let full = count == READ_BYTES;
                 if self.connections.is_current(key) {
                     let hot = &self.connections.hot[key.slot as usize];
+                    // A stream says that it has more only once it was found empty.
+                    let more = full || hot.flags & APART != 0;
                     if more || hot.flags & READ_CLOSED != 0 {
                         self.list_ready(key);
                     }
@@ -186,7 +190,7 @@ impl Shard {
         self.read_buffer = buffer;
     }
 
-    fn received(&mut self, key: MemberKey, bytes: &mut [u8]) {
+    pub(super) fn received(&mut self, key: MemberKey, bytes: &mut [u8]) {
         let is_open = self.connections.is_open(key);
         match &mut self.connections.cold[key.slot as usize].stage {
             Stage::Open(_) if is_open => {
@@ -288,6 +292,9 @@ impl Shard {
                 Mail::Socket(newcomer) => self.welcome(newcomer),
                 Mail::Passed(newcomer, read) => self.take_passed(newcomer, read),
                 Mail::Command(command) => self.command(*command),
+                Mail::Visit(visit) => self.visit(*visit),
+                Mail::Arrive(key, arrival) => self.arrive(key, arrival),
+                Mail::Ready(key) => self.stream_ready(key),
                 Mail::Stop => self.stop(),
             }
         }

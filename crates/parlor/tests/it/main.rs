@@ -19,6 +19,7 @@ mod http_support;
 mod hub;
 mod member;
 mod metrics;
+mod mounted;
 mod order;
 mod peer;
 mod proxy;
