@@ -31,6 +31,9 @@ pub(super) enum Dialect {
     /// JSON over WebSocket.
     #[value(name = "parlor.v1")]
     ParlorV1,
+    /// Socket.IO 5 over Engine.IO 4 on WebSocket, text only.
+    #[value(name = "socket.io")]
+    SocketIo,
     /// An event stream, which only hears.
     Sse,
 }
@@ -112,7 +115,7 @@ pub(super) struct Fanout {
     #[arg(long, value_name = "COUNT", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=60_000))]
     pub(super) publishers: u16,
-    /// What the members speak: raw or parlor.v1.
+    /// What the members speak: raw, parlor.v1 or socket.io.
     #[arg(
         long,
         value_name = "NAME",
@@ -166,7 +169,7 @@ pub(super) struct Idle {
     #[arg(long, value_name = "COUNT", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) connections: u32,
-    /// What they speak: raw, parlor.v1 (each a member of the path's room) or sse.
+    /// What they speak: raw, parlor.v1 (each a member of the path's room), socket.io or sse.
     #[arg(
         long,
         value_name = "NAME",
@@ -187,6 +190,14 @@ pub(super) struct Churn {
     /// Stops after this many connections.
     #[arg(long, value_name = "COUNT", default_value_t = 50_000)]
     pub(super) max: u64,
+    /// What they speak: raw, parlor.v1 or socket.io, which is open once its namespace is.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "raw",
+        hide_possible_values = true
+    )]
+    pub(super) dialect: Dialect,
 }
 
 impl Scenario {
@@ -207,6 +218,7 @@ impl Dialect {
         match self {
             Self::Raw => "raw",
             Self::ParlorV1 => "parlor.v1",
+            Self::SocketIo => "socket.io",
             Self::Sse => "sse",
         }
     }

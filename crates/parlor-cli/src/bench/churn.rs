@@ -20,11 +20,15 @@ pub(super) fn run(arguments: &Churn) -> anyhow::Result<Report> {
         common,
         connections,
         max,
+        dialect,
     } = arguments;
+    if *dialect == Dialect::Sse {
+        bail!("an event stream has no end to agree on: churn is for WebSocket");
+    }
     let places = usize::try_from(*connections)?;
     check_descriptors(places)?;
     let target = Target::find(common)?;
-    let manner = Manner::new(common, Kind::Text, Reads::Apart, Crowd::of(Dialect::Raw));
+    let manner = Manner::new(common, Kind::Text, Reads::Apart, Crowd::of(*dialect));
     let mut fleet = Fleet::new(target, manner)?;
     let mut door = Door {
         free: (0..places).collect(),
@@ -35,11 +39,11 @@ pub(super) fn run(arguments: &Churn) -> anyhow::Result<Report> {
     let mut report = Report::new("churn", &common.url);
     report.fact("connections", *connections);
     report.fact("max", *max);
+    report.fact("dialect", dialect.name());
     report.fact("deflate", common.deflate);
-    report.row(
-        "load",
-        format!("{} connections at a time", grouped(u64::from(*connections))),
-    );
+    let count = grouped(u64::from(*connections));
+    let load = format!("{count} connections of {} at a time", dialect.name());
+    report.row("load", load);
     report.between(CONNECTIONS, first, last);
     report.times("opening took", "open", &door.opening);
     report.times("life", "life", &door.lives);

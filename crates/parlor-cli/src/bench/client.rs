@@ -130,12 +130,16 @@ impl Speaker<'_> {
     /// closing it is dropped, which the books show.
     pub(super) fn say(&mut self, payload: &[u8]) {
         match &mut self.line {
-            Line::WebSocket(machine, Dialect::ParlorV1) => {
+            Line::WebSocket(machine, dialect @ (Dialect::ParlorV1 | Dialect::SocketIo)) => {
+                let (before, after) = match dialect {
+                    Dialect::SocketIo => (&br#"42["message",""#[..], &br#""]"#[..]),
+                    _ => (&br#"{"type":"message","data":""#[..], &br#""}"#[..]),
+                };
                 let envelope = &mut self.voice.envelope;
                 envelope.clear();
-                envelope.extend_from_slice(br#"{"type":"message","data":""#);
+                envelope.extend_from_slice(before);
                 envelope.extend_from_slice(payload);
-                envelope.extend_from_slice(br#""}"#);
+                envelope.extend_from_slice(after);
                 let envelope = std::mem::take(envelope);
                 self.voice.send(machine, &envelope, self.out);
                 self.voice.envelope = envelope;
@@ -151,8 +155,23 @@ impl Speaker<'_> {
 
     /// Appends what makes the connection a member, where its opening does not.
     pub(super) fn join(&mut self) {
-        if let Line::WebSocket(machine, Dialect::ParlorV1) = &mut self.line {
-            self.voice.send(machine, br#"{"type":"join"}"#, self.out);
+        match &mut self.line {
+            Line::WebSocket(machine, Dialect::ParlorV1) => {
+                self.voice.send(machine, br#"{"type":"join"}"#, self.out);
+            }
+            Line::WebSocket(machine, Dialect::SocketIo) => {
+                self.voice.send(machine, b"40", self.out);
+            }
+            Line::WebSocket(..) | Line::Post | Line::Mute => {}
+        }
+    }
+
+    /// Appends the answers to pings of Engine.IO.
+    pub(super) fn answer(&mut self, pings: u32) {
+        if let Line::WebSocket(machine, Dialect::SocketIo) = &mut self.line {
+            for _ in 0..pings {
+                self.voice.send(machine, b"3", self.out);
+            }
         }
     }
 

@@ -65,7 +65,11 @@ impl Crowd {
     ///
     /// A path that is not one of an event stream, where the doors beside it must be found.
     pub(super) fn doors(&self, path: &str) -> anyhow::Result<Doors> {
-        let member = path.to_owned();
+        let mut member = path.to_owned();
+        if self.dialect == Dialect::SocketIo && !path.contains("EIO=") {
+            member.push(if path.contains('?') { '&' } else { '?' });
+            member.push_str("EIO=4&transport=websocket");
+        }
         if self.dialect != Dialect::Sse {
             let publisher = member.clone();
             return Ok(Doors { member, publisher });

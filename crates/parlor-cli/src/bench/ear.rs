@@ -82,6 +82,7 @@ impl Ear {
                 None => break,
                 Some(Frame::Message { payload, .. }) => match dialect {
                     Dialect::ParlorV1 => self.hearing.enter_json(payload)?,
+                    Dialect::SocketIo => self.hearing.enter_packet(payload)?,
                     Dialect::Raw | Dialect::Sse => self.hearing.enter(payload),
                 },
                 Some(Frame::Close { code, reason }) => {
@@ -142,8 +143,7 @@ impl Hearing {
     /// Enters a message of `parlor.v1`. Who comes and goes is passed over.
     fn enter_json(&mut self, text: &[u8]) -> Result<(), Failed> {
         if text.starts_with(ERROR) {
-            let text = String::from_utf8_lossy(text);
-            return Err(Failed::Refused(text.chars().take(TOLD_CHARS_MAX).collect()));
+            return Err(refused(text));
         }
         if text.starts_with(MESSAGE) {
             // In a name the quotes are escaped: it cannot look like this key.
@@ -153,6 +153,32 @@ impl Hearing {
         }
         Ok(())
     }
+
+    /// Enters a packet of Engine.IO: an event of the main namespace has its payload as its first
+    /// argument.
+    fn enter_packet(&mut self, text: &[u8]) -> Result<(), Failed> {
+        match text {
+            [b'0', ..] => self.opens = true,
+            b"2" => self.pings += 1,
+            [b'4', b'0', ..] => self.joins = true,
+            [b'4', b'2', ..] => {
+                let at = text
+                    .windows(ARGUMENT.len())
+                    .position(|window| window == ARGUMENT);
+                let payload = at.and_then(|at| text.get(at + ARGUMENT.len()..));
+                self.enter(payload.unwrap_or_default());
+            }
+            // The end of the session or of the namespace, or an error.
+            [b'1'] | [b'4', b'1' | b'4', ..] => return Err(refused(text)),
+            _ => self.unstamped += 1,
+        }
+        Ok(())
+    }
+}
+
+fn refused(text: &[u8]) -> Failed {
+    let text = String::from_utf8_lossy(text);
+    Failed::Refused(text.chars().take(TOLD_CHARS_MAX).collect())
 }
 
 /// A number for what was agreed about the server's messages. [`UNKNOWN`] where a message depends on
@@ -175,6 +201,7 @@ const TOLD_CHARS_MAX: usize = 200;
 const MESSAGE: &[u8] = br#"{"type":"message","#;
 const ERROR: &[u8] = br#"{"type":"error","#;
 const DATA: &[u8] = br#","data":""#;
+const ARGUMENT: &[u8] = br#"",""#;
 
 #[cfg(test)]
 mod tests {
@@ -197,5 +224,30 @@ mod tests {
         assert_eq!((hearing.stamps[0].number, hearing.unstamped), (3, 1));
         let refused = hearing.enter_json(br#"{"type":"error","code":"x"}"#);
         assert!(matches!(refused, Err(Failed::Refused(_))));
+    }
+
+    #[test]
+    fn packets_of_socket_io_are_told_apart() {
+        let stamp = "aaabaaacaaaaaaadaaaaaaaaaaaaaaaf";
+        let mut hearing = Hearing::default();
+        for text in [
+            r#"0{"sid":"x"}"#.to_owned(),
+            r#"40{"sid":"y"}"#.to_owned(),
+            "2".to_owned(),
+            format!(r#"42["message","{stamp} y","1-0-7"]"#),
+            r#"42["message",{"a":1}]"#.to_owned(),
+        ] {
+            assert!(hearing.enter_packet(text.as_bytes()).is_ok(), "{text}");
+        }
+        assert!(hearing.opens && hearing.joins);
+        assert_eq!((hearing.pings, hearing.unstamped), (1, 1));
+        assert_eq!(hearing.stamps.len(), 1);
+        assert_eq!(hearing.stamps[0].number, 3);
+        for text in ["1", "41", r#"44{"message":"no"}"#] {
+            let refused = hearing.enter_packet(text.as_bytes());
+            assert!(matches!(refused, Err(Failed::Refused(_))), "{text}");
+        }
+        hearing.clear();
+        assert!(hearing.is_empty());
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Fanout) -> anyhow::Result<Report> {
     let members = grouped(u64::from(*members));
     let spoken = match dialect {
         Dialect::Raw | Dialect::Sse => String::new(),
-        Dialect::ParlorV1 => format!(", {}", dialect.name()),
+        Dialect::ParlorV1 | Dialect::SocketIo => format!(", {}", dialect.name()),
     };
     report.row("room", format!("{members} members, {senders}{spoken}"));
     measure(&plan, report)
@@ -121,7 +121,9 @@ pub(super) fn measure(plan: &Plan<'_>, mut report: Report) -> anyhow::Result<Rep
     let manner = Manner::new(common, traffic.kind(), Reads::Alike, crowd);
     let mut opened = Opened::new(common, manner, plan.connections())?;
     let test = opened.fleet.draw_test();
-    let mut room = Room::new(test, Ledger::new(test, members, publishers, own), members);
+    let ledger = Ledger::new(test, members, publishers, own);
+    let mut room = Room::new(test, ledger, members);
+    room.skips_own = crowd.dialect == Dialect::SocketIo;
     probe(&mut opened.fleet, &mut room, plan)?;
     let growth = opened.growth(common.pid)?;
 
@@ -211,6 +213,9 @@ struct Room {
     /// Messages that were due in this time count.
     measured: Range<Nanos>,
     last_heard: Nanos,
+    /// Whether what a publisher hears of itself is passed over: a server of Socket.IO may send a
+    /// `message` back.
+    skips_own: bool,
     hears: Vec<bool>,
     /// How many do not hear yet.
     deaf: usize,
@@ -226,6 +231,7 @@ impl Room {
             times: Histogram::default(),
             measured: 0..0,
             last_heard: 0,
+            skips_own: false,
             hears: vec![false; members],
             deaf: members,
             closed: 0,
@@ -249,6 +255,9 @@ impl Listener for Room {
         self.ledger.foreign += heard.unstamped;
         self.last_heard = at;
         for &stamp in &heard.stamps {
+            if self.skips_own && usize::from(stamp.publisher) == member {
+                continue;
+            }
             if stamp.publisher == PROBE && stamp.test == self.test {
                 self.heard_probe(member);
                 continue;

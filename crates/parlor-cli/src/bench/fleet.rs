@@ -298,7 +298,7 @@ impl Fleet {
                 return Ok(());
             }
             Part::Member(Dialect::ParlorV1) => (&self.doors.member, &[SUBPROTOCOL][..]),
-            Part::Member(Dialect::Raw) => (&self.doors.member, &[][..]),
+            Part::Member(Dialect::Raw | Dialect::SocketIo) => (&self.doors.member, &[][..]),
             Part::Publisher(Uplink::Websocket) => (&self.doors.publisher, &[][..]),
         };
         let request = ClientRequest {
@@ -390,8 +390,10 @@ impl Fleet {
             voice: &mut self.voice,
             out: &mut client.out,
         };
-        speaker.join();
-        listener.opened(place, at - client.begun, &mut speaker);
+        if dialect != Dialect::SocketIo {
+            speaker.join();
+            listener.opened(place, at - client.begun, &mut speaker);
+        }
         client.phase = Phase::Open(machine);
         client.flush().map_err(|error| error.to_string())?;
         Ok((len > 0).then_some(len))
@@ -455,12 +457,23 @@ impl Fleet {
         };
         let was_open = machine.state() == State::Open;
         let dialect = self.manner.crowd.spoken(place);
+        let took = at - client.begun;
         let read = self
             .ear
             .listen(machine, dialect, bytes, |machine, hearing| {
                 let line = Line::WebSocket(machine, dialect);
                 let voice = &mut self.voice;
-                listener.heard(place, hearing, at, &mut Speaker { line, voice, out });
+                let mut speaker = Speaker { line, voice, out };
+                if hearing.opens {
+                    speaker.join();
+                }
+                if hearing.joins {
+                    listener.opened(place, took, &mut speaker);
+                }
+                speaker.answer(hearing.pings);
+                if !hearing.has_no_message() {
+                    listener.heard(place, hearing, at, &mut speaker);
+                }
             });
         match read {
             Ok(Read::Messages) => {}

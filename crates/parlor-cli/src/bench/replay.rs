@@ -27,16 +27,28 @@ pub(super) struct Hearing {
     pub(super) stamps: Vec<Stamp>,
     /// Messages without a stamp.
     pub(super) unstamped: u64,
+    /// Pings of Engine.IO that want an answer.
+    pub(super) pings: u32,
+    /// Whether the session of Engine.IO is open, and whether its namespace is.
+    pub(super) opens: bool,
+    pub(super) joins: bool,
 }
 
 impl Hearing {
     pub(super) const fn is_empty(&self) -> bool {
+        self.has_no_message() && self.pings == 0 && !self.opens && !self.joins
+    }
+
+    pub(super) const fn has_no_message(&self) -> bool {
         self.stamps.is_empty() && self.unstamped == 0
     }
 
     pub(super) fn clear(&mut self) {
         self.stamps.clear();
-        self.unstamped = 0;
+        *self = Self {
+            stamps: std::mem::take(&mut self.stamps),
+            ..Self::default()
+        };
     }
 }
 
@@ -63,8 +75,7 @@ impl Replay {
     pub(super) fn keep(&mut self, heard: &Hearing, agreement: u64) {
         let read = &mut self.reads[self.oldest];
         read.agreement = agreement;
-        read.heard.stamps.clone_from(&heard.stamps);
-        read.heard.unstamped = heard.unstamped;
+        read.heard.clone_from(heard);
         self.oldest = (self.oldest + 1) % READS;
     }
 }
@@ -87,7 +98,7 @@ mod tests {
         };
         Hearing {
             stamps: vec![stamp],
-            unstamped: 0,
+            ..Hearing::default()
         }
     }
 
