@@ -189,6 +189,7 @@ mod tests {
             from: None,
             priority: Priority::Normal,
             hint: 0,
+            rider: None,
         })
     }
 

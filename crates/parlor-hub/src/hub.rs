@@ -214,6 +214,7 @@ impl Hub {
         let publication = Publication {
             origin: self.shard,
             member: Some(key),
+            guest: false,
             from: Some(member.sender(self.shard, key.slot)),
             room: room.name.clone(),
             rest,
@@ -227,6 +228,38 @@ impl Hub {
         Ok(())
     }
 
+    /// The member publishes in a room that it need not be in: whether it may is for the caller to
+    /// decide. Otherwise as [`Hub::publish`]; a room that does not exist is treated as
+    /// [`Hub::publish_anonymous`] does.
+    ///
+    /// # Errors
+    /// [`Refused::UnknownMember`].
+    pub fn publish_into(
+        &mut self,
+        key: MemberKey,
+        room: &RoomName,
+        draft: Draft,
+        effects: &mut Effects,
+    ) -> Result<(), Refused> {
+        let member = self.members.get(key).ok_or(Refused::UnknownMember)?;
+        let publication = Publication {
+            origin: self.shard,
+            member: Some(key),
+            guest: true,
+            from: Some(member.sender(self.shard, key.slot)),
+            room: room.clone(),
+            rest: Vec::new(),
+            draft,
+        };
+        let home = self.home_of(room);
+        if home == self.shard {
+            self.sequence(None, publication, effects);
+        } else {
+            effects.ask(home, Ask::Publish(Box::new(publication)));
+        }
+        Ok(())
+    }
+
     /// Publishes in a room in the name of no member. A draft with a token is answered by
     /// `Effect::Published` or `Effect::Refused` with no member, now or later. A room that does
     /// not exist is made only where its history is on; otherwise nobody hears the message, and it
@@ -235,6 +268,7 @@ impl Hub {
         let publication = Publication {
             origin: self.shard,
             member: None,
+            guest: false,
             from: None,
             room: room.clone(),
             rest: Vec::new(),

@@ -131,7 +131,7 @@ pub use hub::Hub;
 pub use limits::Limits;
 pub use member::{MalformedMemberId, MemberId, MemberKey, Peer, ShardId};
 pub use message::{
-    Audience, Draft, MalformedMessageId, Message, MessageId, Payload, Priority, Sender,
+    Audience, Draft, MalformedMessageId, Message, MessageId, Payload, Priority, Rider, Sender,
 };
 pub use presence::{Notice, Roster};
 pub use refused::Refused;

@@ -1,5 +1,6 @@
 //! Messages: what is said, by whom, to whom, and in which place of the room's order.
 
+use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -101,6 +102,15 @@ pub struct Message {
     pub priority: Priority,
     /// A number of the publisher's shell that is carried unread; 0 stands for none.
     pub hint: u32,
+    /// More of the publisher's shell that is carried unread.
+    pub rider: Option<Rider>,
+}
+
+/// Something of the shell's that travels with a message, unread by the hub. A clone shares it.
+#[derive(Clone)]
+pub struct Rider {
+    inside: Arc<dyn Any + Send + Sync>,
+    bytes: usize,
 }
 
 /// A message before it has a place: what a publisher gives.
@@ -119,6 +129,8 @@ pub struct Draft {
     pub token: Option<u64>,
     /// Carried unread to every listener; 0 stands for none.
     pub hint: u32,
+    /// Carried unread to every listener.
+    pub rider: Option<Rider>,
 }
 
 impl MessageId {
@@ -189,7 +201,48 @@ impl Message {
     #[must_use]
     pub fn cost(&self) -> usize {
         let event = self.event.as_ref().map_or(0, |event| event.len());
-        size_of::<Self>() + event + self.payload.len()
+        let rider = self.rider.as_ref().map_or(0, Rider::bytes);
+        size_of::<Self>() + event + self.payload.len() + rider
+    }
+}
+
+impl Rider {
+    /// Something that costs so many bytes of memory.
+    #[must_use]
+    pub fn new(inside: impl Any + Send + Sync, bytes: usize) -> Self {
+        Self {
+            inside: Arc::new(inside),
+            bytes,
+        }
+    }
+
+    /// What was put in, where it is of this type.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.inside.downcast_ref()
+    }
+
+    /// What it costs in memory, as its maker has said.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl PartialEq for Rider {
+    /// Whether both are the same thing, not only alike.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inside, &other.inside)
+    }
+}
+
+impl Eq for Rider {}
+
+impl fmt::Debug for Rider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rider")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -205,6 +258,7 @@ impl Draft {
             audience: Audience::Others,
             token: None,
             hint: 0,
+            rider: None,
         }
     }
 }

@@ -77,6 +77,38 @@ impl RoomName {
         }
     }
 
+    /// The name of a room that belongs to a space of its own, which the shell names: what people
+    /// name can never be it, since a control character stands in it. Such a room keeps no history,
+    /// and its members get no notices of each other. Without a name, the one room that stands for
+    /// the whole space.
+    ///
+    /// # Errors
+    /// [`MalformedRoomName`] for a name that [`RoomName::new`] refuses, and for a space of more
+    /// than 256 bytes or with a control character.
+    pub fn in_space(space: &str, name: Option<&str>) -> Result<Self, MalformedRoomName> {
+        if space.len() > SPACE_BYTES_MAX || space.chars().any(char::is_control) {
+            return Err(MalformedRoomName);
+        }
+        let name = name.map(Self::new).transpose()?;
+        let name = name.as_ref().map_or("", Self::as_str);
+        Ok(Self(format!("{SPACE}{space}{SPACE}{name}").into()))
+    }
+
+    /// Whether the room is one of a space of the shell's.
+    #[must_use]
+    pub fn is_in_space(&self) -> bool {
+        self.0.starts_with(SPACE)
+    }
+
+    /// The name within its space; the whole name where it is in none.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        let inside = self.0.strip_prefix(SPACE);
+        inside
+            .and_then(|inside| inside.split_once(SPACE))
+            .map_or(&self.0, |(_, name)| name)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -172,6 +204,10 @@ impl BuildHasher for Keyed {
 
 /// Bytes of a room's name.
 const NAME_BYTES_MAX: usize = 128;
+/// Bytes of the name of a space.
+const SPACE_BYTES_MAX: usize = 256;
+/// Stands around the name of a space.
+pub(crate) const SPACE: char = '\u{1}';
 
 #[cfg(test)]
 mod tests {
@@ -200,6 +236,20 @@ mod tests {
         for name in ["", "\0", "a\nb", "\u{7f}", "\u{85}", too_long.as_str()] {
             assert_eq!(RoomName::new(name), Err(MalformedRoomName), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_space_has_rooms_that_nobody_else_can_name() {
+        let room = RoomName::in_space("/chat", Some("tea")).unwrap();
+        assert!(room.is_in_space() && RoomName::new(room.as_str()).is_err());
+        assert_eq!(room.local(), "tea");
+        let whole = RoomName::in_space("/chat", None).unwrap();
+        assert_eq!(whole.local(), "");
+        assert_ne!(whole, RoomName::in_space("/cha", None).unwrap());
+        assert_eq!(RoomName::new("tea").map(|tea| tea.is_in_space()), Ok(false));
+        assert!(RoomName::in_space("/a\u{1}b", None).is_err());
+        assert!(RoomName::in_space("/a", Some("\n")).is_err());
+        assert!(RoomName::in_space(&"x".repeat(257), None).is_err());
     }
 
     #[test]

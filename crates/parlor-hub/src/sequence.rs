@@ -207,12 +207,13 @@ impl Hub {
         };
         let known = key.and_then(|key| Some((key, self.rooms.get(key)?)));
         let Some((key, room)) = known.filter(|(_, room)| room.home.is_some()) else {
-            if member.is_some() || target.is_some() {
+            if member.is_some() && !publication.guest || target.is_some() {
                 return Err(missing);
             }
             return self.place_in_new(publication, effects);
         };
-        if member.is_some_and(|member| !self.is_in(room, key, origin, member)) {
+        let is_in = |member| publication.guest || self.is_in(room, key, origin, member);
+        if member.is_some_and(|member| !is_in(member)) {
             return Err(missing);
         }
         if let Some(target) = target {
@@ -303,7 +304,13 @@ impl Hub {
     fn excepted(&self, key: RoomKey, publication: &Publication) -> Option<(ShardId, MemberKey)> {
         match publication.draft.audience {
             Audience::Room | Audience::Member(_) => None,
-            Audience::Others => Some((publication.origin, publication.member?)),
+            Audience::Others => {
+                let (origin, member) = (publication.origin, publication.member?);
+                let room = self.rooms.get(key)?;
+                // Only a guest may be elsewhere.
+                let is_in = !publication.guest || self.is_in(room, key, origin, member);
+                is_in.then_some((origin, member))
+            }
             Audience::Except(id) => self.locate(self.rooms.get(key)?, key, id),
         }
     }
@@ -368,7 +375,7 @@ impl Hub {
             remote.profile = Some(Box::new(profile));
         }
         let population = self.rooms.get(key).map_or(0, Room::population);
-        if population <= self.limits.presence_members_max {
+        if !room.is_in_space() && population <= self.limits.presence_members_max {
             let notice = Arc::new(Notice::Presence(peer));
             self.notify(key, &notice, Some((origin, member)), effects);
         }
@@ -425,7 +432,9 @@ impl Hub {
         notice: Notice,
         effects: &mut Effects,
     ) {
-        if members <= self.limits.presence_members_max {
+        let room = self.rooms.get(key);
+        let hidden = room.is_none_or(|room| room.name.is_in_space());
+        if !hidden && members <= self.limits.presence_members_max {
             self.notify(key, &Arc::new(notice), None, effects);
         }
     }
@@ -524,5 +533,6 @@ fn message_of(publication: &mut Publication, id: Option<MessageId>) -> Message {
         from: publication.from.take(),
         priority: draft.priority,
         hint: draft.hint,
+        rider: draft.rider.take(),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::room::SPACE;
+
 /// What is decided for a room when it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomOptions {
@@ -133,6 +135,15 @@ impl RoomTable {
     /// The options of a room.
     #[must_use]
     pub fn options(&self, name: &str) -> &RoomOptions {
+        static OF_A_SPACE: RoomOptions = RoomOptions {
+            history_messages: 0,
+            history_age: Duration::ZERO,
+            history_bytes: 0,
+            class: 0,
+        };
+        if name.starts_with(SPACE) {
+            return &OF_A_SPACE;
+        }
         let rule = self.rules.iter().find(|(pattern, _)| pattern.matches(name));
         rule.map_or(&self.default, |(_, options)| options)
     }

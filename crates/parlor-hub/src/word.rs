@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::effect::Joined;
 use crate::history::Resume;
 use crate::member::{MemberId, MemberKey, Peer, Profile, SECRET, ShardId};
-use crate::message::{Draft, Message, MessageId, Sender};
+use crate::message::{Draft, Message, MessageId, Rider, Sender};
 use crate::presence::{Notice, Roster};
 use crate::refused::Refused;
 use crate::room::RoomName;
@@ -99,6 +99,8 @@ pub(crate) struct Asked {
 pub(crate) struct Publication {
     pub(crate) origin: ShardId,
     pub(crate) member: Option<MemberKey>,
+    /// The member need not be in the room.
+    pub(crate) guest: bool,
     pub(crate) from: Option<Sender>,
     pub(crate) room: RoomName,
     /// Rooms to try next when a message to one member does not find it in `room`; at most as many
@@ -164,7 +166,8 @@ impl Ask {
             Self::Leave(_) => 0,
             Self::Publish(publication) => {
                 let rest = publication.rest.len() * size_of::<RoomName>();
-                size_of::<Publication>() + rest + publication.draft.payload.len()
+                let rider = publication.draft.rider.as_ref().map_or(0, Rider::bytes);
+                size_of::<Publication>() + rest + publication.draft.payload.len() + rider
             }
             Self::Update(update) => size_of::<Update>() + update.peer.cost(),
             Self::List(_) => size_of::<List>(),
