@@ -47,6 +47,13 @@ enum Expected {
     End,
 }
 
+impl Scanner<'_> {
+    /// Where the next token is looked for.
+    pub(super) const fn position(&self) -> usize {
+        self.at
+    }
+}
+
 impl<'a> Scanner<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
         Self {
@@ -316,7 +323,7 @@ fn unicode<'a>(text: &'a str, out: &mut String) -> Option<&'a str> {
 }
 
 /// Appends text as a JSON string.
-pub(super) fn escape_into(text: &str, out: &mut String) {
+pub fn escape_into(text: &str, out: &mut String) {
     out.push('"');
     let mut start = 0;
     for (at, byte) in text.bytes().enumerate() {

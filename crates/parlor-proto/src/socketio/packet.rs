@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::json::{self, Elements};
+use super::payload;
 use crate::engineio;
 
 /// A revision of the Socket.IO protocol.
@@ -305,6 +306,16 @@ impl<'a> Packet<'a> {
         }
         let number: usize = json::member(argument, "num")?.parse().ok()?;
         self.attachments.get(number)
+    }
+
+    /// An argument for those who hear no attachments: each placeholder becomes `{"base64":"…"}`.
+    #[must_use]
+    pub fn inline<'t>(&self, argument: &'t str) -> Cow<'t, str> {
+        if self.attachments.is_empty() {
+            Cow::Borrowed(argument)
+        } else {
+            Cow::Owned(payload::inline(argument, &self.attachments))
+        }
     }
 
     /// The bytes that its parts take.

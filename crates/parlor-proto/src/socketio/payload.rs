@@ -1,5 +1,8 @@
 //! What a payload must be.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+
 use super::json::{self, Scanner, Token};
 use super::packet::EventName;
 use super::{DecodeError, PacketType};
@@ -133,6 +136,41 @@ impl Objects {
         }
         None
     }
+}
+
+/// JSON text with each placeholder of an attachment replaced by `{"base64":"…"}`, for those who
+/// hear no attachments.
+pub(super) fn inline(json: &str, attachments: &[Bytes]) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut copied = 0;
+    // Where the open arrays and objects begin in what is written.
+    let mut starts = Vec::new();
+    let mut scanner = Scanner::new(json);
+    let mut objects = Objects::within(0);
+    while let Ok(Some(token)) = scanner.next() {
+        let placeholder = objects.see(&scanner, &token).flatten();
+        match token {
+            Token::ArrayStart | Token::ObjectStart => {
+                out.push_str(json.get(copied..scanner.position() - 1).unwrap_or_default());
+                copied = scanner.position() - 1;
+                starts.push(out.len());
+            }
+            Token::ArrayEnd | Token::ObjectEnd => {
+                let start = starts.pop().unwrap_or_default();
+                let attachment = placeholder.and_then(|number| attachments.get(number));
+                if let Some(attachment) = attachment {
+                    out.truncate(start);
+                    out.push_str("{\"base64\":\"");
+                    STANDARD.encode_string(attachment, &mut out);
+                    out.push_str("\"}");
+                    copied = scanner.position();
+                }
+            }
+            _ => {}
+        }
+    }
+    out.push_str(json.get(copied..).unwrap_or_default());
+    out
 }
 
 fn name(raw: &str) -> Member {

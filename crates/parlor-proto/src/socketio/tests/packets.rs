@@ -3,6 +3,33 @@
 use super::*;
 
 #[test]
+fn binary_data_can_be_said_in_json() {
+    let rows = [
+        (r#"{"_placeholder":true,"num":0}"#, r#"{"base64":"AP8="}"#),
+        (
+            r#"{"a":[{"num":1,"_placeholder":true}, 2],"b":{}}"#,
+            r#"{"a":[{"base64":"AQ=="}, 2],"b":{}}"#,
+        ),
+        (
+            r#"[{"_placeholder":true,"num":0,"x":{"_placeholder":true,"num":1}}]"#,
+            r#"[{"base64":"AP8="}]"#,
+        ),
+        (r#"{"_placeholder":true,"num":7}"#, r#"{"_placeholder":true,"num":7}"#),
+        (r#""text \" {}""#, r#""text \" {}""#),
+        ("[]", "[]"),
+        ("1", "1"),
+    ];
+    let attachments = vec![Bytes::from_static(&[0, 255]), Bytes::from_static(&[1])];
+    let packet = Packet::event("/", "e", []).with_attachments(attachments);
+    for (argument, expected) in rows {
+        assert_eq!(packet.inline(argument), expected);
+    }
+    let plain = Packet::event("/", "e", []);
+    let argument = r#"{"_placeholder":true,"num":0}"#;
+    assert_eq!(plain.inline(argument), argument);
+}
+
+#[test]
 fn packets_of_the_protocol_documents() {
     let file = include_str!("../../../vectors/socketio/packets.txt");
     let mut lines = 0;
