@@ -19,10 +19,22 @@ use self::rules::Rules;
 use crate::log::{self, Log};
 
 /// Everything that `parlor serve` can be told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) config: Config,
     pub(crate) log: Log,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let mut config = Config::default();
+        // Whoever has old clients is to find them served.
+        config.socketio.legacy = true;
+        Self {
+            config,
+            log: Log::default(),
+        }
+    }
 }
 
 /// One setting, whichever structure it belongs to.

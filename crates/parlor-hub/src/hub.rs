@@ -383,6 +383,14 @@ impl Hub {
         self.rooms.get(room).map_or(&[], |room| &room.members)
     }
 
+    /// Whether a member has its place in a room: whether it is one of [`Hub::members_of`].
+    #[must_use]
+    pub fn is_seated(&self, key: MemberKey, room: RoomKey) -> bool {
+        let member = self.members.get(key);
+        let membership = member.and_then(|member| member.membership(room));
+        membership.is_some_and(|membership| membership.is_seated())
+    }
+
     /// The name of a room; none for a key that names no room.
     #[must_use]
     pub fn room_name(&self, room: RoomKey) -> Option<&RoomName> {
@@ -431,6 +439,12 @@ impl Hub {
         rooms
             .filter(|membership| membership.wanted)
             .map(|membership| membership.room)
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub const fn shards(&self) -> u16 {
+        self.shards
     }
 
     /// Which shard gives the order of a room.

@@ -6,6 +6,7 @@
 
 mod rows;
 mod settings;
+mod socketio;
 mod table;
 mod text;
 
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::settings::{Group, Setting, nearest_key, same_key};
+pub use self::socketio::SocketIo;
 pub use self::table::SETTINGS;
 pub use self::text::{ByteSize, TimeText, ValueError};
 
@@ -127,6 +129,9 @@ pub struct Config {
     /// Which files of a Socket.IO client are served below the path of Socket.IO. Default:
     /// [`ClientFiles::Auto`].
     pub socketio_client: ClientFiles,
+
+    /// Socket.IO.
+    pub socketio: SocketIo,
 }
 
 /// Whether permessage-deflate (RFC 7692) is answered when a client offers it.
@@ -290,6 +295,7 @@ impl Default for Config {
             sse_retry: Duration::from_secs(3),
             sse_gzip: SseGzip::default(),
             socketio_client: ClientFiles::default(),
+            socketio: SocketIo::default(),
         }
     }
 }

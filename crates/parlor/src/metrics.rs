@@ -40,7 +40,6 @@ pub(crate) enum Door {
     Endpoint,
     #[cfg_attr(not(test), expect(dead_code, reason = "the door is on the way"))]
     EngineIo,
-    #[expect(dead_code, reason = "the door is on the way")]
     SocketIo,
     Echo,
     /// Everything that hyper answers.

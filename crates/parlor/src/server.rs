@@ -12,7 +12,10 @@ use std::{
 };
 
 use parlor_hub::{RoomOptions, RoomPattern, RoomTable, ShardId};
-use parlor_proto::websocket::{self, deflate};
+use parlor_proto::{
+    engineio,
+    websocket::{self, deflate},
+};
 use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
@@ -22,7 +25,7 @@ use crate::{
     front,
     handle::Handle,
     http::{self, Visits},
-    metrics::{Exposition, Metrics},
+    metrics::{self, Exposition, Metrics},
     policy::Policy,
     shard::{
         Addresses, Bounds, Carrier, Cradle, Letter, Listeners, Mailbox, Mailboxes, SendLimits,
@@ -201,11 +204,16 @@ impl Builder {
         } else {
             Doors::NONE
         };
+        let doors = self.doors.unwrap_or(doors);
+        let mut mounts = self.mounts;
+        if self.config.socketio.served && doors.has(Door::SocketIo) {
+            mounts.push(Arc::new(socketio_mount(&self.config)));
+        }
         Ok(Server {
             link: Arc::new(Link::new(limits)),
-            doors: self.doors.unwrap_or(doors),
+            doors,
             endpoints: Arc::new(self.endpoints),
-            mounts: self.mounts.into(),
+            mounts: mounts.into(),
             assets: assets.transpose()?,
             bundle,
             config: self.config,
@@ -353,8 +361,9 @@ impl Server {
         if self.doors.has(Door::Publish) {
             router = router.merge(http::rooms::routes(self.handle.clone()));
         }
-        if self.doors.has(Door::SocketIo) {
-            router = router.merge(http::bundle_routes("/socket.io/", &self.bundle));
+        if self.config.socketio.served && self.doors.has(Door::SocketIo) {
+            let path = &self.config.socketio.path;
+            router = router.merge(http::bundle_routes(path, &self.bundle));
         }
         router
     }
@@ -532,6 +541,37 @@ fn hub_limits(config: &Config) -> parlor_hub::Limits {
         presence_members_max: config.presence_members_max,
         history_bytes_total: config.history_bytes_total,
         ..parlor_hub::Limits::default()
+    }
+}
+
+/// Socket.IO without code, at its path.
+fn socketio_mount(config: &Config) -> Mount {
+    let names = &config.socketio.namespaces;
+    let settings = door::socketio::Settings {
+        options: parlor_proto::socketio::Options {
+            connect_timeout: config.socketio.connect_timeout,
+            ..parlor_proto::socketio::Options::default()
+        },
+        namespaces: match names.is_empty() {
+            true => door::socketio::Names::All,
+            false => door::socketio::Names::These(names.iter().cloned().collect()),
+        },
+        echo: config.socketio.echo,
+    };
+    Mount {
+        path: config.socketio.path.as_str().into(),
+        door: metrics::Door::SocketIo,
+        options: engineio::Options {
+            ping_interval: config.ping_interval,
+            ping_timeout: config.ping_timeout,
+            versions: match config.socketio.legacy {
+                true => engineio::Versions::V4V3,
+                false => engineio::Versions::V4,
+            },
+            ..engineio::Options::default()
+        },
+        deflate: deflate::Policy::new(deflate::Mode::Off),
+        applications: Box::new(door::socketio::BuiltIn(Arc::new(settings))),
     }
 }
 

@@ -299,6 +299,85 @@ pub static SETTINGS: &[Setting<Config>] = &[
             })
         },
     },
+    Setting {
+        key: "socketio",
+        group: Group::SocketIo,
+        value: "on|off",
+        default: None,
+        help: "Serves Socket.IO without code: rooms, messages and acknowledgements, in the same rooms \
+               as the other doors.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.served = text::switch(text)?;
+            Ok(())
+        },
+        show: |config| Some(on_off(config.socketio.served)),
+    },
+    Setting {
+        key: "socketio_path",
+        group: Group::SocketIo,
+        value: "PATH",
+        default: None,
+        help: "Serves Socket.IO at this path; it begins and ends with a slash.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.path = text::prefix(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.socketio.path.clone()),
+    },
+    Setting {
+        key: "socketio_legacy",
+        group: Group::SocketIo,
+        value: "on|off",
+        default: Some("on in `parlor serve`, else off"),
+        help: "Serves clients 1 and 2 of Socket.IO too (Engine.IO 3).",
+        list: false,
+        apply: |config, text| {
+            config.socketio.legacy = text::switch(text)?;
+            Ok(())
+        },
+        show: |config| Some(on_off(config.socketio.legacy)),
+    },
+    Setting {
+        key: "socketio_echo",
+        group: Group::SocketIo,
+        value: "on|off",
+        default: None,
+        help: "Lets a sender hear its own `message`, as pages of tutorials expect it.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.echo = text::switch(text)?;
+            Ok(())
+        },
+        show: |config| Some(on_off(config.socketio.echo)),
+    },
+    Setting {
+        key: "socketio_connect_timeout",
+        group: Group::SocketIo,
+        value: "TIME",
+        default: None,
+        help: "Waits this long for a client to join a namespace; past it the connection is closed.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.connect_timeout = text::time(text, &(millis(1)..=DAY))?;
+            Ok(())
+        },
+        show: |config| Some(TimeText(config.socketio.connect_timeout).to_string()),
+    },
+    Setting {
+        key: "socketio_namespace",
+        group: Group::SocketIo,
+        value: "NAME",
+        default: Some("any"),
+        help: "Lets clients into this namespace; without it into any.",
+        list: true,
+        apply: |config, text| {
+            config.socketio.namespaces = text::list(text, text::namespace)?;
+            Ok(())
+        },
+        show: |config| Some(join(&config.socketio.namespaces)).filter(|names| !names.is_empty()),
+    },
     size!(
         member_name_bytes_max,
         Rooms,
@@ -373,6 +452,10 @@ impl fmt::Display for Deflate {
             Self::Takeover => "takeover",
         })
     }
+}
+
+fn on_off(on: bool) -> String {
+    if on { "on" } else { "off" }.to_owned()
 }
 
 fn join(parts: &[impl ToString]) -> String {

@@ -165,6 +165,36 @@ pub(super) fn list<T>(
     text.split(',').map(|each| part(each.trim())).collect()
 }
 
+/// On or off.
+pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(ValueError::NotAChoice("on or off")),
+    }
+}
+
+/// A path that others begin with: `/socket.io/`.
+pub(super) fn prefix(text: &str) -> Result<String, ValueError> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%');
+    let fits = text.len() > 2 && text.starts_with('/') && text.ends_with('/');
+    if fits && !text.contains("//") && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(ValueError::NotAChoice("a path such as /socket.io/"))
+    }
+}
+
+/// The name of a namespace: `/` and what follows.
+pub(super) fn namespace(text: &str) -> Result<String, ValueError> {
+    let bad = |char: char| char.is_control() || matches!(char, ',' | '?');
+    if text.starts_with('/') && text.len() <= 256 && !text.contains(bad) {
+        Ok(text.to_owned())
+    } else {
+        Err(ValueError::NotAChoice("a namespace such as /chat"))
+    }
+}
+
 pub(super) fn address(text: &str) -> Result<SocketAddr, ValueError> {
     match text.strip_prefix("localhost:") {
         Some(port) => port

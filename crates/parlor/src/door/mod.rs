@@ -4,10 +4,6 @@
 //! message, and one place where a request head is turned into a session. The shard knows only
 //! these.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what runs over its sessions is on the way")
-)]
 pub(crate) mod engineio;
 mod enter;
 mod guest;
@@ -18,6 +14,7 @@ mod open;
 mod raw;
 mod signal;
 mod socket;
+pub(crate) mod socketio;
 mod sse;
 mod tools;
 
@@ -33,6 +30,7 @@ use crate::{
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
 pub(crate) use open::{Opened, claims, open, takes_visits};
+pub(crate) use socketio::Hearers;
 pub(crate) use sse::parse_uplink;
 pub(crate) use tools::{FORMS, Settings, Tools};
 
@@ -102,6 +100,12 @@ pub(crate) trait Session: fmt::Debug {
 
     /// Sends a heartbeat, into the reply.
     fn beat(&mut self, turn: &mut Turn<'_>);
+
+    /// The wire form that the member hears; none where each message is encoded for it alone. For
+    /// sessions with deadlines of their own, asked for after every call.
+    fn form(&self) -> Option<u8> {
+        None
+    }
 
     /// Does what is due by [`Heartbeat::At`].
     fn timeout(&mut self, turn: &mut Turn<'_>) -> Then {

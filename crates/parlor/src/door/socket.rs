@@ -120,11 +120,7 @@ pub(super) const fn goodbye(reason: CloseReason) -> Option<(CloseCode, &'static 
 /// Where the frame ends in which offset `sent` of whole `frames` lies. The answer to the upgrade,
 /// where it stands before them, counts as a frame.
 pub(super) fn boundary(frames: &[u8], sent: usize) -> usize {
-    let head = match frames.starts_with(b"HTTP/") {
-        true => frames.windows(4).position(|end| end == b"\r\n\r\n"),
-        false => None,
-    };
-    let head = head.map_or(0, |end| end + 4);
+    let head = head_len(frames);
     match sent.checked_sub(head) {
         None => head,
         Some(sent) => {
@@ -132,6 +128,15 @@ pub(super) fn boundary(frames: &[u8], sent: usize) -> usize {
             head + frame::boundary(frames, sent)
         }
     }
+}
+
+/// The length of the answer to the upgrade, where that stands before frames.
+pub(super) fn head_len(frames: &[u8]) -> usize {
+    let head = match frames.starts_with(b"HTTP/") {
+        true => frames.windows(4).position(|end| end == b"\r\n\r\n"),
+        false => None,
+    };
+    head.map_or(0, |end| end + 4)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::{BufMut, BytesMut};
-use parlor_hub::{Message, Notice, Payload, ShardId};
+use parlor_hub::{Hub, MemberKey, Message, Notice, Payload, RoomKey, ShardId};
 use parlor_proto::{
     signal,
     websocket::{
@@ -14,10 +14,11 @@ use parlor_proto::{
 };
 
 use super::{
-    Item,
+    Hearers, Item,
     engineio::{Mount, Registry},
     item::RELAY,
     meter::Rates,
+    socketio::{self, Sockets},
     sse,
 };
 use crate::{
@@ -28,8 +29,8 @@ use crate::{
 /// How a member hears: what is encoded once for all members of the same form.
 ///
 /// Raw WebSocket and `parlor.v1` each plain and deflated with a window of 9 to 15 bits; event
-/// streams plain and deflated.
-pub(crate) const FORMS: usize = 18;
+/// streams plain and deflated; the forms of Socket.IO.
+pub(crate) const FORMS: usize = 18 + socketio::FORMS as usize;
 
 /// Raw frames; 1 to 7 are the deflated ones.
 pub(super) const RAW: u8 = 0;
@@ -39,6 +40,8 @@ pub(super) const SIGNAL: u8 = 8;
 pub(super) const SSE: u8 = 16;
 /// The same within one gzip stream.
 pub(super) const SSE_GZIP: u8 = 17;
+/// Socket.IO packets as whole frames, from here on.
+pub(super) const SOCKETIO: u8 = 18;
 /// The smallest window that a compressor works with.
 const WINDOW_BITS_MIN: u8 = 9;
 /// One compressor for each window size.
@@ -83,10 +86,13 @@ pub(crate) struct Tools {
     pub(crate) traffic: Traffic,
     /// The Engine.IO sessions of the shard.
     pub(super) sessions: Registry,
+    /// The sockets of Socket.IO.
+    pub(crate) sockets: Sockets,
     /// One a window size in use, for messages that many members share.
     shared: [Option<Box<Compressor>>; WINDOWS],
     deflated: Vec<u8>,
     text: Vec<u8>,
+    packet: String,
     random: Vec<u8>,
 }
 
@@ -99,6 +105,8 @@ impl Tools {
             compressors: Compressors::new(settings.deflate),
             traffic: Traffic::default(),
             sessions: Registry::default(),
+            sockets: Sockets::default(),
+            packet: String::new(),
             shared: [const { None }; WINDOWS],
             deflated: Vec::new(),
             text: Vec::new(),
@@ -120,6 +128,17 @@ impl Tools {
         Ok(std::array::from_fn(|i| {
             rest.get(i).copied().unwrap_or_default()
         }))
+    }
+
+    /// Who of a room's members on this shard hears a message; `except` is whom the hub leaves out.
+    pub(crate) fn hearers(
+        &mut self,
+        hub: &Hub,
+        room: RoomKey,
+        message: &Message,
+        except: Option<MemberKey>,
+    ) -> Hearers {
+        socketio::hearers(hub, &mut self.sockets, room, message, except)
     }
 
     /// The wire form of a WebSocket member with this agreement, counted from `base`; `None` where
@@ -152,6 +171,10 @@ impl Tools {
                 }
                 text.shrink_to(KEEP_BYTES);
                 self.text = text;
+            }
+            SOCKETIO.. => {
+                socketio::encode(form - SOCKETIO, item, &mut self.packet, out);
+                self.packet.shrink_to(KEEP_BYTES);
             }
             _ => {
                 let mut text = std::mem::take(&mut self.text);

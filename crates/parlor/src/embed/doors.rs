@@ -16,7 +16,8 @@ pub enum Door {
     Echo,
     /// Publishing by HTTP: `POST /rooms/{room}/messages`.
     Publish,
-    /// Socket.IO below `/socket.io/`, and the files of its client.
+    /// Rooms by Socket.IO below `/socket.io/`
+    /// ([`SocketIo::path`](crate::config::SocketIo::path)), and the files of its client.
     SocketIo,
 }
 

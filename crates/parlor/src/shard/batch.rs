@@ -6,16 +6,16 @@ use parlor_hub::{
     outbox::{Slow, Tag},
 };
 
-use crate::door::{FORMS, Item, Tools};
+use crate::door::{FORMS, Hearers, Item, Tools};
 
 /// Encoding buffers above this are given back after a flush.
 const KEEP_BYTES: usize = 64 * 1024;
 
-/// What is to be heard, and the local member that is not to hear it.
+/// What is to be heard, and by which of the local members.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) item: Item,
-    pub(crate) except: Option<MemberKey>,
+    pub(crate) hearers: Hearers,
 }
 
 /// What has been published to a room since its last flush, and the flush that is under way.
@@ -102,8 +102,23 @@ impl Flush {
 
     /// Whether `key` hears less than the whole batch.
     pub(crate) fn is_special(&self, key: MemberKey) -> bool {
-        self.entries.iter().any(|entry| entry.except == Some(key))
+        self.entries.iter().any(|entry| !entry.hearers.include(key))
             || self.late.iter().any(|(late, _)| *late == key)
+    }
+
+    /// The only members that hear anything of the batch, each once; none where there is something
+    /// for everybody.
+    pub(crate) fn only(&self) -> Option<Vec<MemberKey>> {
+        let mut all = Vec::new();
+        for entry in &self.entries {
+            let Hearers::Only(only) = &entry.hearers else {
+                return None;
+            };
+            all.extend_from_slice(only);
+        }
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
     }
 
     /// The entries that `key` hears, with their positions.
@@ -120,7 +135,7 @@ impl Flush {
             .iter()
             .enumerate()
             .skip(from)
-            .filter(move |(_, entry)| entry.except != Some(key))
+            .filter(move |(_, entry)| entry.hearers.include(key))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     outside::Waiter,
 };
 use crate::{
-    door::{Item, Order, Then},
+    door::{Hearers, Item, Order, Then},
     embed::{Act, Command, ConnectionError, Disconnect, Event, Member, Message, Question, Side},
     metrics::End,
 };
@@ -167,7 +167,7 @@ impl Shard {
         if !members.is_empty() {
             let entry = Entry {
                 item: Item::Broadcast(message.into_payload()),
-                except: None,
+                hearers: Hearers::All,
             };
             self.broadcast_to(entry, members);
         }

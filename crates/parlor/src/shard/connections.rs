@@ -297,6 +297,18 @@ impl Connections {
         }
     }
 
+    /// How a member hears from now on.
+    pub(crate) fn set_form(&mut self, key: MemberKey, form: Option<u8>) {
+        let hot = &mut self.hot[key.slot as usize];
+        match form {
+            Some(form) => {
+                hot.form = form;
+                hot.flags &= !OWN_FORM;
+            }
+            None => hot.flags |= OWN_FORM,
+        }
+    }
+
     /// Reads once from the socket.
     pub(crate) fn read(&mut self, key: MemberKey, buffer: &mut [u8]) -> Read {
         let Some(socket) = &self.hot[key.slot as usize].socket else {

@@ -31,14 +31,9 @@ impl Shard {
                 except,
             } => {
                 let publisher = self.local_publisher(&message);
-                self.append(
-                    room,
-                    Entry {
-                        item: Item::Message(message),
-                        except,
-                    },
-                    publisher,
-                );
+                let hearers = self.tools.hearers(&self.hub, room, &message, except);
+                let item = Item::Message(message);
+                self.append(room, Entry { item, hearers }, publisher);
             }
             Effect::DeliverTo { member, message } => self.deliver_to(member, &message),
             Effect::Joined(joined) => {
@@ -70,7 +65,8 @@ impl Shard {
             } => {
                 if let Some(name) = self.hub.room_name(room) {
                     let item = Item::Notice(name.clone(), notice);
-                    self.append(room, Entry { item, except }, None);
+                    let hearers = except.into();
+                    self.append(room, Entry { item, hearers }, None);
                 }
             }
             Effect::Freed { room } => self.forget_room(room),

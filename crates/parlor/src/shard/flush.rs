@@ -15,7 +15,7 @@ use super::{
     batch::{Batch, Buffers, Encoder, Entry, Flush},
     connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
 };
-use crate::door::{CloseReason, Heartbeat, Tools};
+use crate::door::{CloseReason, Hearers, Heartbeat, Tools};
 
 /// How long a turn may flush before other work gets its chance.
 const SLICE: Duration = Duration::from_millis(2);
@@ -146,21 +146,26 @@ impl Shard {
                 (Box::new(Flush::of(room, batch, slow)), false)
             }
         };
+        let named = match resumed {
+            true => Some(std::mem::take(&mut flush.remaining)),
+            false => flush.only().map(|mut only| {
+                only.retain(|key| self.hub.is_seated(*key, room));
+                only
+            }),
+        };
+        let members = match &named {
+            Some(named) => &named[..],
+            None => self.hub.members_of(room),
+        };
         let mut delivery = Delivery {
             connections: &mut self.connections,
             tools: &mut self.tools,
             buffers: &mut self.buffers,
         };
-        delivery.set_special(&flush, SPECIAL);
-        let remaining = std::mem::take(&mut flush.remaining);
-        let members = if resumed {
-            &remaining[..]
-        } else {
-            self.hub.members_of(room)
-        };
+        delivery.set_special(&flush, members, SPECIAL);
         let served = delivery.serve(&mut flush, members, deadline);
         flush.remaining = members.get(served..).unwrap_or_default().to_vec();
-        delivery.set_special(&flush, 0);
+        delivery.set_special(&flush, members, 0);
         if flush.remaining.is_empty() {
             let entries = std::mem::take(&mut flush.entries);
             self.recycle(room, entries);
@@ -199,7 +204,7 @@ impl Shard {
         let entries: Vec<Entry> = Flush::heard(&batch.entries, &batch.late, key)
             .map(|(_, entry)| Entry {
                 item: entry.item.clone(),
-                except: None,
+                hearers: Hearers::All,
             })
             .collect();
         if !entries.is_empty() {
@@ -342,13 +347,20 @@ impl Delivery<'_> {
         self.buffers.release();
     }
 
-    /// Flags, or unflags, the members that hear less than the whole batch.
-    fn set_special(&mut self, flush: &Flush, flag: u16) {
-        let excepted = flush.entries.iter().filter_map(|entry| entry.except);
-        for key in excepted.chain(flush.late.iter().map(|(key, _)| *key)) {
+    /// Flags, or unflags, those of `members` that hear less than the whole batch.
+    fn set_special(&mut self, flush: &Flush, members: &[MemberKey], flag: u16) {
+        let mut set = |key: &MemberKey| {
             if let Some(hot) = self.connections.hot.get_mut(key.slot as usize) {
                 hot.flags = hot.flags & !SPECIAL | flag;
             }
+        };
+        let is_only = |entry: &Entry| matches!(entry.hearers, Hearers::Only(_));
+        if flush.entries.len() > 1 && flush.entries.iter().any(is_only) {
+            members.iter().for_each(&mut set);
         }
+        for entry in flush.entries.iter().filter(|entry| !is_only(entry)) {
+            entry.hearers.named().iter().for_each(&mut set);
+        }
+        flush.late.iter().for_each(|(key, _)| set(key));
     }
 }

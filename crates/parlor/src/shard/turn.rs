@@ -233,10 +233,13 @@ impl Shard {
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
         let timed = self.connections.hot[key.slot as usize].flags & TIMED != 0;
-        let heartbeat = timed.then(|| session.heartbeat());
+        let heartbeat = timed.then(|| (session.heartbeat(), session.form()));
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
-        if let Some(Heartbeat::At(due)) = heartbeat {
-            self.connections.wheel.set_earlier(key.slot, due);
+        if let Some((heartbeat, form)) = heartbeat {
+            self.connections.set_form(key, form);
+            if let Heartbeat::At(due) = heartbeat {
+                self.connections.wheel.set_earlier(key.slot, due);
+            }
         }
         let traffic = std::mem::take(&mut self.tools.traffic);
         if traffic != Traffic::default() {

@@ -14,7 +14,10 @@ fn binary_data_can_be_said_in_json() {
             r#"[{"_placeholder":true,"num":0,"x":{"_placeholder":true,"num":1}}]"#,
             r#"[{"base64":"AP8="}]"#,
         ),
-        (r#"{"_placeholder":true,"num":7}"#, r#"{"_placeholder":true,"num":7}"#),
+        (
+            r#"{"_placeholder":true,"num":7}"#,
+            r#"{"_placeholder":true,"num":7}"#,
+        ),
         (r#""text \" {}""#, r#""text \" {}""#),
         ("[]", "[]"),
         ("1", "1"),

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use parlor_proto::engineio::{CloseCause, Message, Options, Session, State, Transport, Version};
+use parlor_proto::websocket::frame;
 
 use super::super::{Item, News, Tools, Turn};
 
@@ -37,6 +38,11 @@ pub(crate) trait Application: fmt::Debug {
     /// the packet type included. None where each message is to be encoded for the member alone.
     /// It is asked for when the session comes onto a WebSocket.
     fn form(&self, version: Version) -> Option<u8>;
+
+    /// Where what may not be parted ends, in which offset `sent` of whole `frames` lies.
+    fn boundary(&self, frames: &[u8], sent: usize) -> usize {
+        frame::boundary(frames, sent)
+    }
 
     /// When [`Application::timeout`] is to be called: milliseconds of the shard's clock.
     fn next_deadline(&self) -> Option<u64> {
@@ -75,6 +81,10 @@ pub(crate) struct Forbidden;
 
 /// A request for a new session that is faultless so far.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "embedders are to see the request")
+)]
 pub(crate) struct Opening<'a> {
     pub(crate) sid: &'a str,
     pub(crate) version: Version,
@@ -95,6 +105,10 @@ pub(crate) struct Port<'a> {
     pub(super) backlog: bool,
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "embedders are to see the session")
+)]
 impl Port<'_> {
     /// Sends a message. After the end it does nothing.
     pub(crate) fn send(&mut self, message: Message) {

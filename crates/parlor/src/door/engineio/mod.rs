@@ -17,12 +17,7 @@ use parlor_proto::{engineio::Options, websocket};
 
 use crate::metrics::Door;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "what runs over sessions is on the way")
-)]
-pub(crate) use application::Forbidden;
-pub(crate) use application::{Application, Applications, Opening, Port};
+pub(crate) use application::{Application, Applications, Forbidden, Opening, Port};
 pub(super) use open::{Refused, open_socket};
 pub(crate) use registry::Registry;
 

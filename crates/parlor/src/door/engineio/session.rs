@@ -15,7 +15,7 @@ use super::{
     super::{
         CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
         meter::Meter,
-        socket::{PONGS_AT_ONCE, boundary, goodbye, is_over_rate, meter, pong},
+        socket::{PONGS_AT_ONCE, goodbye, head_len, is_over_rate, meter, pong},
     },
     Application, Mount, Port,
     sid::Sid,
@@ -300,7 +300,18 @@ impl Session for Engine {
     }
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
-        boundary(frames, sent)
+        let head = head_len(frames);
+        match sent.checked_sub(head) {
+            None => head,
+            Some(sent) => {
+                let frames = frames.get(head..).unwrap_or_default();
+                head + self.application.boundary(frames, sent)
+            }
+        }
+    }
+
+    fn form(&self) -> Option<u8> {
+        self.form()
     }
 
     fn writable(&mut self, turn: &mut Turn<'_>) {

@@ -1,0 +1,34 @@
+//! Settings of Socket.IO.
+
+use std::time::Duration;
+
+/// How Socket.IO is served; see [`Config::socketio`](super::Config::socketio).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketIo {
+    /// Whether it is served without code. Default: yes, where the built-in doors are open.
+    pub served: bool,
+    /// The path that clients ask for; it begins and ends with a slash. Default: `/socket.io/`.
+    pub path: String,
+    /// Whether clients 1 and 2 are served too (Engine.IO 3). Default: no; `parlor serve` says yes.
+    pub legacy: bool,
+    /// Whether a sender hears its own `message`. Default: yes.
+    pub echo: bool,
+    /// How long a client may be without a namespace; then it is closed. Default: 45 s.
+    pub connect_timeout: Duration,
+    /// The namespaces that there are. Default: none named, so that there is any.
+    pub namespaces: Vec<String>,
+}
+
+impl Default for SocketIo {
+    fn default() -> Self {
+        Self {
+            served: true,
+            path: "/socket.io/".to_owned(),
+            legacy: false,
+            echo: true,
+            connect_timeout: Duration::from_secs(45),
+            namespaces: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Socket.IO as what runs over an Engine.IO session.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use parlor_hub::RoomName;
+use parlor_proto::{
+    engineio::{CloseCause, Version},
+    socketio::{Connection, Error, Event},
+};
+
+use super::{
+    Desk, Settings, SocketIo,
+    said::{packet_of, said},
+    sockets::short_secret,
+    wire,
+};
+use crate::door::{
+    Item, News, Tools, Turn,
+    engineio::{Application, Applications, Forbidden, Opening, Port},
+    enter::{LOBBY, Query},
+    tools::SOCKETIO,
+};
+
+/// The namespaces that clients may join.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Names {
+    /// Any.
+    #[default]
+    All,
+    /// These.
+    These(BTreeSet<String>),
+}
+
+impl Names {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(name),
+        }
+    }
+}
+
+/// What runs where no code was written: rooms that clients join, and messages in them.
+#[derive(Debug)]
+pub(crate) struct BuiltIn(pub(crate) Arc<Settings>);
+
+impl Applications for BuiltIn {
+    fn open(
+        &self,
+        opening: &Opening<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<Box<dyn Application>, Forbidden> {
+        let query = opening.target.split_once('?');
+        let query = Query(query.map_or("", |(_, query)| query));
+        let room = query.get("room").map_err(|_| Forbidden)?;
+        let room = RoomName::new(room.as_deref().unwrap_or(LOBBY)).map_err(|_| Forbidden)?;
+        let name = query.get("name").map_err(|_| Forbidden)?;
+        let name = name.as_deref().filter(|name| !name.is_empty());
+        let secret = turn.tools.secret().map_err(|_| Forbidden)?;
+        let connected = turn.hub.connect(turn.key, short_secret(secret), name);
+        connected.map_err(|_| Forbidden)?;
+        let settings = Arc::clone(&self.0);
+        let version = opening.version;
+        Ok(Box::new(SocketIo {
+            connection: Connection::new(version.into(), &settings.options, turn.now),
+            settings,
+            sockets: Vec::new(),
+            pending: Vec::new(),
+            last_token: 0,
+            room,
+            engine_id: (version == Version::V3).then(|| opening.sid.into()),
+        }))
+    }
+}
+
+impl SocketIo {
+    fn take(
+        &mut self,
+        event: Result<Option<Event<'_>>, Error>,
+        port: &mut Port<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        match event {
+            Ok(Some(event)) => self.handle(event, &mut Desk { port, turn }),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "socket.io connection failed");
+                port.close();
+            }
+        }
+    }
+}
+
+impl Application for SocketIo {
+    fn open(&mut self, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        self.do_due(&mut Desk { port, turn });
+    }
+
+    fn text(&mut self, text: &str, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        if port.is_open() {
+            let event = self.connection.text(text, &self.settings.options);
+            self.take(event, port, turn);
+        }
+    }
+
+    fn binary(&mut self, bytes: &[u8], port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        if port.is_open() {
+            let event = self.connection.binary(bytes, &self.settings.options);
+            self.take(event, port, turn);
+        }
+    }
+
+    fn hear(&mut self, news: &News<'_>, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        self.hear_news(news, &mut Desk { port, turn });
+    }
+
+    fn deliver(
+        &mut self,
+        items: &mut dyn Iterator<Item = &Item>,
+        port: &mut Port<'_>,
+        _: &mut Tools,
+    ) {
+        for item in items {
+            let Some(packet) = packet_of(item) else {
+                continue;
+            };
+            let volatile = match item {
+                Item::Message(message) => said(message).is_some_and(|said| said.volatile),
+                Item::Notice(..) | Item::Broadcast(_) => false,
+            };
+            if volatile && !port.is_writable() {
+                continue;
+            }
+            for message in self.connection.encode(&packet) {
+                port.send(message);
+            }
+        }
+    }
+
+    fn form(&self, version: Version) -> Option<u8> {
+        Some(SOCKETIO + wire::form(version, self.connection.parser()))
+    }
+
+    fn boundary(&self, frames: &[u8], sent: usize) -> usize {
+        wire::boundary(frames, sent)
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.connection.next_deadline()
+    }
+
+    fn timeout(&mut self, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        self.do_due(&mut Desk { port, turn });
+    }
+
+    fn closed(&mut self, _: CloseCause, turn: &mut Turn<'_>) {
+        for socket in &self.sockets {
+            turn.tools.sockets.remove(&socket.id, turn.key);
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! Socket.IO onto the hub: its namespaces are spaces of rooms, its events are messages.
+//!
+//! The rooms of the main namespace are those that all doors share. Every other namespace has rooms
+//! of its own, which nobody else can name. Each namespace also has one room of all its sockets.
+
+mod application;
+mod built_in;
+mod hearers;
+mod said;
+mod sockets;
+mod wire;
+
+use std::sync::Arc;
+
+use parlor_hub::{JoinOptions, Joined, MessageId, Refused, Request, RoomName, Roster};
+use parlor_proto::socketio::{self, Connection, Event, Packet};
+
+pub(crate) use self::{
+    application::{BuiltIn, Names},
+    hearers::{Hearers, hearers},
+    sockets::Sockets,
+    wire::{FORMS, encode},
+};
+use self::{
+    said::{MAIN, namespace},
+    sockets::socket_id,
+};
+use super::{News, Turn, engineio::Port};
+
+/// Requests of one connection whose answer has not come; one more is refused.
+const PENDING_MAX: usize = 256;
+
+/// What all connections at a path have in common.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) options: socketio::Options,
+    /// Which namespaces there are.
+    pub(crate) namespaces: Names,
+    /// Whether a sender hears its own `message`.
+    pub(crate) echo: bool,
+}
+
+/// The Socket.IO of one Engine.IO session.
+#[derive(Debug)]
+pub(crate) struct SocketIo {
+    connection: Connection,
+    settings: Arc<Settings>,
+    /// The namespaces that the client is in or on its way into.
+    sockets: Vec<Socket>,
+    /// Requests that wait for the hub.
+    pending: Vec<Pending>,
+    last_token: u64,
+    /// The room that a socket is in from its beginning.
+    room: RoomName,
+    /// The session's id, for clients whose sockets are called so.
+    engine_id: Option<Box<str>>,
+}
+
+/// A client in one namespace.
+#[derive(Debug)]
+struct Socket {
+    /// None for the main one.
+    namespace: Option<Arc<str>>,
+    id: Arc<str>,
+    /// The rooms that it is in or has asked to join, as the hub knows them.
+    rooms: Vec<RoomName>,
+    /// How many of its first rooms it is in; in all of them its client is told that it is connected.
+    entered: u8,
+}
+
+/// A request that the hub has not answered.
+#[derive(Debug)]
+struct Pending {
+    token: u64,
+    namespace: Option<Arc<str>>,
+    what: What,
+    /// The id that the client's acknowledgement wants.
+    ack: Option<u64>,
+}
+
+#[derive(Debug)]
+enum What {
+    /// Into a room that every socket is in.
+    Enter,
+    /// Into a room that the client has named.
+    Join,
+    /// Who is in a room, for one that is in it already.
+    List,
+    /// Out of a room; with those who stay.
+    Leave(String),
+    /// A message.
+    Publish,
+}
+
+impl Socket {
+    fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(MAIN)
+    }
+}
+
+/// The room that a room of a namespace is in the hub; none where the name cannot be one.
+fn hub_room(namespace: &str, room: &str) -> Option<RoomName> {
+    match namespace {
+        MAIN => RoomName::new(room).ok(),
+        _ => RoomName::in_space(namespace, Some(room)).ok(),
+    }
+}
+
+/// The room of all sockets of a namespace.
+fn whole(namespace: &str) -> Option<RoomName> {
+    RoomName::in_space(namespace, None).ok()
+}
+
+/// A session at work.
+struct Desk<'a, 'p, 't> {
+    port: &'a mut Port<'p>,
+    turn: &'a mut Turn<'t>,
+}
+
+impl SocketIo {
+    fn place(&self, namespace: &str) -> Option<usize> {
+        let mut sockets = self.sockets.iter();
+        sockets.position(|socket| socket.namespace() == namespace)
+    }
+
+    /// Notes a request; none where too many wait.
+    fn expect(&mut self, namespace: &str, what: What, ack: Option<u64>) -> Option<u64> {
+        if self.pending.len() >= PENDING_MAX {
+            return None;
+        }
+        self.last_token += 1;
+        self.pending.push(Pending {
+            token: self.last_token,
+            namespace: said::namespace(namespace),
+            what,
+            ack,
+        });
+        Some(self.last_token)
+    }
+
+    fn answered(&mut self, token: Option<u64>) -> Option<Pending> {
+        let token = token?;
+        let mut pending = self.pending.iter();
+        let at = pending.position(|pending| pending.token == token)?;
+        Some(self.pending.swap_remove(at))
+    }
+
+    /// Does what is due, and goes on with what comes of it.
+    fn do_due(&mut self, desk: &mut Desk<'_, '_, '_>) {
+        while desk.port.is_open()
+            && let Some(event) = self.connection.due(desk.turn.now)
+        {
+            self.handle(event, desk);
+        }
+    }
+
+    fn handle(&mut self, event: Event<'_>, desk: &mut Desk<'_, '_, '_>) {
+        match event {
+            Event::Connect { namespace, .. } => self.enter(&namespace, desk),
+            Event::Event(packet) => self.built_in(packet, desk),
+            Event::Disconnect { namespace } => self.leave_namespace(&namespace, desk.turn),
+            Event::ConnectTimeout => {
+                tracing::debug!("a client has joined no namespace");
+                desk.port.close();
+            }
+            // Nobody asks for acknowledgements here.
+            _ => {}
+        }
+    }
+
+    fn send(packet: socketio::Encoded, desk: &mut Desk<'_, '_, '_>) {
+        for message in packet {
+            desk.port.send(message);
+        }
+    }
+
+    /// A client asks for a namespace: it is in once it is in its first rooms.
+    fn enter(&mut self, name: &str, desk: &mut Desk<'_, '_, '_>) {
+        let rooms = match self.settings.namespaces.has(name) {
+            true => [whole(name), hub_room(name, self.room.as_str())],
+            false => [None, None],
+        };
+        let ([Some(whole), Some(room)], Some(member)) = (rooms, desk.turn.hub.id_of(desk.turn.key))
+        else {
+            if let Ok(refusal) = self.connection.refuse_unknown(name) {
+                Self::send(refusal, desk);
+            }
+            return;
+        };
+        let id = match &self.engine_id {
+            Some(engine_id) => socketio::socket_id_v4(name, engine_id),
+            None => socket_id(&member, name),
+        };
+        self.sockets.reserve_exact(1);
+        self.sockets.push(Socket {
+            namespace: namespace(name),
+            id: id.into(),
+            rooms: vec![whole, room],
+            entered: 0,
+        });
+        self.enter_next(name, desk);
+    }
+
+    /// Asks to be in the first room that the socket is not in. One after the other, so that
+    /// nothing is heard before the client is told that it is connected.
+    fn enter_next(&mut self, name: &str, desk: &mut Desk<'_, '_, '_>) {
+        let Some(at) = self.place(name) else { return };
+        let socket = &self.sockets[at];
+        let Some(room) = socket.rooms.get(usize::from(socket.entered)).cloned() else {
+            return;
+        };
+        let token = self.expect(name, What::Enter, None);
+        let options = JoinOptions {
+            token,
+            ..JoinOptions::default()
+        };
+        let Turn {
+            key, hub, effects, ..
+        } = &mut *desk.turn;
+        let joined = match token {
+            Some(_) => hub.join(*key, &room, options, effects),
+            None => Err(Refused::LimitInFlight { max: PENDING_MAX }),
+        };
+        if let Err(reason) = joined {
+            self.answered(token);
+            self.refuse(name, reason, desk);
+        }
+    }
+
+    /// The socket is in one of its first rooms; in the last of them it is connected.
+    fn entered(&mut self, name: &str, desk: &mut Desk<'_, '_, '_>) {
+        let Some(at) = self.place(name) else { return };
+        let socket = &mut self.sockets[at];
+        socket.entered = socket.entered.saturating_add(1);
+        if usize::from(socket.entered) < socket.rooms.len() {
+            return self.enter_next(name, desk);
+        }
+        if let Ok(accepted) = self.connection.accept(name, &socket.id, None) {
+            let (id, namespace) = (Arc::clone(&socket.id), socket.namespace.clone());
+            desk.turn.tools.sockets.add(id, desk.turn.key, namespace);
+            Self::send(accepted, desk);
+        }
+    }
+
+    fn refuse(&mut self, name: &str, reason: Refused, desk: &mut Desk<'_, '_, '_>) {
+        self.leave_namespace(name, desk.turn);
+        if let Ok(refusal) = self.connection.refuse(name, &reason.to_string(), None) {
+            Self::send(refusal, desk);
+        }
+    }
+
+    /// The socket is gone from a namespace, and from its rooms.
+    fn leave_namespace(&mut self, name: &str, turn: &mut Turn<'_>) {
+        let Some(at) = self.place(name) else { return };
+        let socket = self.sockets.swap_remove(at);
+        turn.tools.sockets.remove(&socket.id, turn.key);
+        for room in &socket.rooms {
+            // A room that refused the socket it is not in.
+            let _ = turn.hub.leave(turn.key, room, None, turn.effects);
+        }
+    }
+
+    /// Answers an event whose client wants to know.
+    fn acknowledge(
+        &self,
+        namespace: &str,
+        ack: Option<u64>,
+        argument: &str,
+        desk: &mut Desk<'_, '_, '_>,
+    ) {
+        if let Some(id) = ack
+            && self.connection.is_connected(namespace)
+        {
+            let packet = Packet::ack(namespace, id, [argument]);
+            Self::send(self.connection.encode(&packet), desk);
+        }
+    }
+
+    fn hear_news(&mut self, news: &News<'_>, desk: &mut Desk<'_, '_, '_>) {
+        match news {
+            News::Joined(joined) => self.joined(joined, desk),
+            News::Left { token } => {
+                if let Some(Pending {
+                    namespace,
+                    what: What::Leave(members),
+                    ack,
+                    ..
+                }) = self.answered(*token)
+                {
+                    let namespace = namespace.as_deref().unwrap_or(MAIN);
+                    self.acknowledge(namespace, ack, &members, desk);
+                }
+            }
+            News::Published { token, id } => {
+                if let Some(pending) = self.answered(Some(*token)) {
+                    let namespace = pending.namespace.as_deref().unwrap_or(MAIN);
+                    self.acknowledge(namespace, pending.ack, &published(*id), desk);
+                }
+            }
+            News::Listed { token, roster } => self.listed(*token, roster, desk),
+            News::Refused {
+                request,
+                token,
+                reason,
+            } => self.refused(*request, *token, *reason, desk),
+            News::Dropped { .. } => {}
+        }
+    }
+
+    fn joined(&mut self, joined: &Joined, desk: &mut Desk<'_, '_, '_>) {
+        let Some(pending) = self.answered(joined.token) else {
+            return;
+        };
+        let namespace = pending.namespace.as_deref().unwrap_or(MAIN);
+        match pending.what {
+            What::Enter => self.entered(namespace, desk),
+            _ => {
+                let members = self.members(namespace, joined.roster.as_ref(), true, desk.turn);
+                self.acknowledge(namespace, pending.ack, &members, desk);
+            }
+        }
+    }
+
+    fn listed(&mut self, token: Option<u64>, roster: &Roster, desk: &mut Desk<'_, '_, '_>) {
+        let mut pending = self.pending.iter().filter(|held| Some(held.token) == token);
+        let Some(held) = pending.next() else { return };
+        let namespace = held.namespace.clone();
+        let namespace = namespace.as_deref().unwrap_or(MAIN);
+        if matches!(held.what, What::List) {
+            let ack = held.ack;
+            let members = self.members(namespace, Some(roster), true, desk.turn);
+            self.answered(token);
+            return self.acknowledge(namespace, ack, &members, desk);
+        }
+        let members = self.members(namespace, Some(roster), false, desk.turn);
+        let mut pending = self.pending.iter_mut();
+        if let Some(Pending {
+            what: What::Leave(stay),
+            ..
+        }) = pending.find(|held| Some(held.token) == token)
+        {
+            *stay = members;
+        }
+    }
+
+    fn refused(
+        &mut self,
+        request: Request,
+        token: Option<u64>,
+        reason: Refused,
+        desk: &mut Desk<'_, '_, '_>,
+    ) {
+        let Some(pending) = self.answered(token) else {
+            return;
+        };
+        let namespace = pending.namespace.as_deref().unwrap_or(MAIN);
+        if let What::Enter = pending.what {
+            return self.refuse(namespace, reason, desk);
+        }
+        if let (Request::Join(room), Some(at)) = (request, self.place(namespace)) {
+            let room = desk.turn.hub.room_name(room);
+            self.sockets[at].rooms.retain(|own| Some(own) != room);
+        }
+        self.acknowledge(namespace, pending.ack, &failure(reason), desk);
+    }
+}
+
+/// What an acknowledgement says of a message.
+fn published(id: Option<MessageId>) -> String {
+    id.map_or_else(
+        || r#"{"id":null}"#.to_owned(),
+        |id| format!(r#"{{"id":"{id}"}}"#),
+    )
+}
+
+/// What an acknowledgement says of a refusal.
+fn failure(reason: Refused) -> String {
+    let code = match reason {
+        Refused::NotJoined => "not-joined",
+        Refused::UnknownPeer => "unknown-peer",
+        Refused::LimitRoomsPerMember { .. }
+        | Refused::LimitMembersPerRoom { .. }
+        | Refused::LimitRooms { .. }
+        | Refused::LimitInFlight { .. } => "limit",
+        _ => "refused",
+    };
+    error(code, &reason.to_string())
+}
+
+fn error(code: &str, message: &str) -> String {
+    let mut out = format!(r#"{{"error":"{code}","message":"#);
+    socketio::json::escape_into(message, &mut out);
+    out.push('}');
+    out
+}

@@ -1,0 +1,157 @@
+//! The sockets of a shard by their ids, and the ids.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use parlor_hub::{MemberId, MemberKey};
+
+use super::{
+    hearers::Heard,
+    said::{CopyId, MAIN},
+};
+
+/// What all Socket.IO connections of a shard share.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    /// Connected sockets: at most as many as the shard's connections have namespaces.
+    by_id: HashMap<Arc<str>, Place>,
+    /// Who has heard which event that goes to several rooms.
+    pub(super) heard: Heard,
+    copies: u64,
+}
+
+/// Where a socket is.
+#[derive(Debug, Clone)]
+struct Place {
+    key: MemberKey,
+    namespace: Option<Arc<str>>,
+}
+
+impl Sockets {
+    pub(crate) fn add(&mut self, id: Arc<str>, key: MemberKey, namespace: Option<Arc<str>>) {
+        self.by_id.insert(id, Place { key, namespace });
+    }
+
+    /// Forgets a socket, unless its id is another's by now.
+    pub(crate) fn remove(&mut self, id: &str, key: MemberKey) {
+        if self.by_id.get(id).is_some_and(|place| place.key == key) {
+            self.by_id.remove(id);
+        }
+    }
+
+    /// The connection of a socket in this namespace.
+    pub(crate) fn find(&self, namespace: Option<&str>, id: &str) -> Option<MemberKey> {
+        let place = self.by_id.get(id)?;
+        (place.namespace.as_deref() == namespace).then_some(place.key)
+    }
+
+    /// A number for the copies of one event.
+    pub(crate) fn copies(&mut self, shard: parlor_hub::ShardId) -> CopyId {
+        self.copies += 1;
+        CopyId {
+            shard,
+            number: self.copies,
+        }
+    }
+}
+
+/// The secret of a member whose id has the short form of [`id_text`].
+pub(crate) const fn short_secret(mut secret: [u8; 10]) -> [u8; 10] {
+    secret[9] = 0;
+    secret
+}
+
+/// The id of a member's socket in a namespace: 20 characters. In the main namespace they are the
+/// first ones of the member's id; in others they follow from it, and nobody can guess them.
+pub(crate) fn socket_id(member: &MemberId, namespace: &str) -> String {
+    let mut bytes = *member.as_bytes();
+    if namespace != MAIN {
+        let (place, secret) = bytes.split_at_mut(PLACE_BYTES);
+        let own: [u8; 10] = std::array::from_fn(|at| secret.get(at).copied().unwrap_or_default());
+        let words = [0_u8, 1].map(|half| {
+            let mut hasher = DefaultHasher::new();
+            (own, &*place, namespace, half).hash(&mut hasher);
+            hasher.finish().to_be_bytes()
+        });
+        for (byte, drawn) in secret.iter_mut().zip(words.as_flattened()) {
+            *byte = *drawn;
+        }
+    }
+    URL_SAFE_NO_PAD.encode(bytes.get(..SHORT_BYTES).unwrap_or_default())
+}
+
+/// A member's id as its socket in a namespace shows it: the socket's id, or the whole id of a
+/// member of another door.
+pub(crate) fn id_text(member: &MemberId, namespace: &str) -> String {
+    match member.as_bytes() {
+        [.., 0] => socket_id(member, namespace),
+        _ => member.to_string(),
+    }
+}
+
+/// Whether a text has the form of a socket's id on a server of so many shards. No room of this
+/// door is called so.
+pub(crate) fn is_socket_id(text: &str, shards: u16) -> bool {
+    let id = text.rsplit_once('#').map_or(text, |(_, id)| id);
+    let mut bytes = [0; SHORT_BYTES];
+    let decoded = URL_SAFE_NO_PAD.decode_slice(id, &mut bytes);
+    let [high, low, ..] = bytes;
+    decoded == Ok(SHORT_BYTES) && u16::from_be_bytes([high, low]) < shards
+}
+
+/// Bytes of shard and slot at the beginning of an id.
+const PLACE_BYTES: usize = 6;
+/// Bytes that 20 characters of base64url stand for.
+const SHORT_BYTES: usize = 15;
+
+#[cfg(test)]
+mod tests {
+    use parlor_hub::ShardId;
+
+    use super::*;
+
+    #[test]
+    fn ids_have_twenty_characters_and_are_known_as_such() {
+        let member = MemberId::new(ShardId(1), 7, short_secret([5; 10]));
+        let main = socket_id(&member, "/");
+        assert!(member.to_string().starts_with(&main));
+        assert_eq!(id_text(&member, "/"), main);
+        let chat = socket_id(&member, "/chat");
+        assert_ne!(main, chat);
+        assert_eq!((main.len(), chat.len()), (20, 20));
+        for id in [&*main, &*chat, &format!("/chat#{main}")] {
+            assert!(is_socket_id(id, 2) && !is_socket_id(id, 1), "{id}");
+        }
+        for other in [
+            "",
+            "tea",
+            "lobby",
+            "a-room-of-20-letters",
+            "AAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert!(!is_socket_id(other, 2), "{other}");
+        }
+        let other = MemberId::new(ShardId(1), 7, [5; 10]);
+        assert_eq!(id_text(&other, "/chat"), other.to_string());
+    }
+
+    #[test]
+    fn a_socket_is_found_in_its_namespace() {
+        let mut sockets = Sockets::default();
+        let [a, b] = [1, 2].map(|slot| MemberKey {
+            slot,
+            generation: 0,
+        });
+        sockets.add("x".into(), a, Some("/chat".into()));
+        assert_eq!(sockets.find(Some("/chat"), "x"), Some(a));
+        assert_eq!(sockets.find(None, "x"), None);
+        sockets.remove("x", b);
+        assert_eq!(sockets.find(Some("/chat"), "x"), Some(a));
+        sockets.remove("x", a);
+        assert_eq!(sockets.find(Some("/chat"), "x"), None);
+    }
+}
