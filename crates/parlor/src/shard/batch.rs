@@ -61,12 +61,14 @@ pub(crate) struct Flush {
     pub(crate) tags: Option<Vec<Tag>>,
     /// The members still to be served.
     pub(crate) remaining: Vec<MemberKey>,
+    /// Payload bytes of the entries.
+    pub(crate) bytes: usize,
 }
 
 impl Flush {
     /// Takes what has been published so far out of `batch`.
     pub(crate) fn of(room: RoomKey, batch: &mut Batch, slow: Slow) -> Self {
-        batch.bytes = 0;
+        let bytes = std::mem::take(&mut batch.bytes);
         let entries = std::mem::take(&mut batch.entries);
         let lossy = match slow {
             Slow::DropLow => entries
@@ -86,12 +88,14 @@ impl Flush {
             late: std::mem::take(&mut batch.late),
             forms: Forms::default(),
             remaining: Vec::new(),
+            bytes,
         }
     }
 
     /// One thing for these members.
     pub(crate) fn once(entry: Entry, members: Vec<MemberKey>) -> Self {
         Self {
+            bytes: entry.item.cost(),
             entries: vec![entry],
             late: Vec::new(),
             forms: Forms::default(),

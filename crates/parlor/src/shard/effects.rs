@@ -165,8 +165,8 @@ impl Shard {
         if let Some(batch) = self.batches.get_mut(room.index()) {
             batch.entries.clear();
             batch.late.clear();
-            batch.bytes = 0;
-            batch.flush = None;
+            let flushing = batch.flush.take().map_or(0, |flush| flush.bytes);
+            self.unflushed_bytes -= std::mem::take(&mut batch.bytes) + flushing;
         }
     }
 }

@@ -28,8 +28,10 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 impl Shard {
     /// Adds a message to its room's batch. `publisher` is the local member that sent it.
     pub(super) fn append(&mut self, room: RoomKey, entry: Entry, publisher: Option<MemberKey>) {
+        let cost = entry.item.cost();
+        self.unflushed_bytes += cost;
         let batch = self.batch(room);
-        batch.bytes += entry.item.cost();
+        batch.bytes += cost;
         batch.entries.push(entry);
         let large = batch.bytes > BATCH_BYTES_MAX;
         let busy = batch.flush.is_some();
@@ -96,17 +98,14 @@ impl Shard {
 
     /// Whether so much waits to be flushed that nothing should be added.
     pub(super) fn has_much_unflushed(&self) -> bool {
-        let rooms = self.unflushed.iter();
-        let rooms: usize = rooms.map(|room| self.batches[room.index()].bytes).sum();
-        let broadcasts = self.broadcasts.iter().flat_map(|flush| &flush.entries);
-        let broadcasts: usize = broadcasts.map(|entry| entry.item.cost()).sum();
-        rooms + broadcasts > super::UNFLUSHED_BYTES_MAX
+        self.unflushed_bytes > super::UNFLUSHED_BYTES_MAX
     }
 
     /// Sends something to these members, in this turn and those after it.
     pub(super) fn broadcast_to(&mut self, entry: Entry, members: Vec<MemberKey>) {
-        self.broadcasts
-            .push_back(Box::new(Flush::once(entry, members)));
+        let flush = Flush::once(entry, members);
+        self.unflushed_bytes += flush.bytes;
+        self.broadcasts.push_back(Box::new(flush));
     }
 
     fn flush_broadcasts(&mut self, deadline: Instant) {
@@ -123,6 +122,7 @@ impl Shard {
                 self.broadcasts.push_front(flush);
                 return;
             }
+            self.unflushed_bytes -= flush.bytes;
         }
     }
 
@@ -167,6 +167,7 @@ impl Shard {
         flush.remaining = members.get(served..).unwrap_or_default().to_vec();
         delivery.set_special(&flush, members, 0);
         if flush.remaining.is_empty() {
+            self.unflushed_bytes -= flush.bytes;
             let entries = std::mem::take(&mut flush.entries);
             self.recycle(room, entries);
             return true;

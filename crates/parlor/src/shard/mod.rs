@@ -64,8 +64,8 @@ const READ_BYTES: usize = 64 * 1024;
 const CONGESTION_LOOK: Duration = Duration::from_millis(1);
 /// How often a turn lets others publish once more before it flushes.
 const GATHERINGS_MAX: usize = 64;
-/// While so many payload bytes wait to be flushed, no mail is taken in; the shards that post it
-/// stop reading in turn.
+/// While so many payload bytes wait to be flushed, nothing is read and no mail is taken in; the
+/// shards that post it stop reading in turn.
 const UNFLUSHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What a shard is told at its start.
@@ -121,6 +121,8 @@ pub(crate) struct Shard {
     /// By index of the room's key.
     batches: Vec<Batch>,
     unflushed: VecDeque<RoomKey>,
+    /// Payload bytes of all batches and flushes, those under way included.
+    unflushed_bytes: usize,
     /// Rooms to be flushed as soon as all effects are performed.
     large: Vec<RoomKey>,
     /// What is on its way to everybody at an endpoint.
@@ -213,6 +215,7 @@ impl Shard {
             tools: Tools::new(id, &settings.door)?,
             batches: Vec::new(),
             unflushed: VecDeque::new(),
+            unflushed_bytes: 0,
             large: Vec::new(),
             broadcasts: VecDeque::new(),
             buffers: Buffers::default(),

@@ -143,15 +143,20 @@ impl Shard {
             return;
         }
         let mut ready = std::mem::take(&mut self.ready);
-        for key in ready.drain(..) {
-            if self.connections.is_current(key) {
-                self.read(key);
+        let mut read = 0;
+        for key in &ready {
+            if self.has_much_unflushed() {
+                break;
+            }
+            read += 1;
+            if self.connections.is_current(*key) {
+                self.read(*key);
             }
         }
-        // Those that have more to read were listed meanwhile.
-        if self.ready.is_empty() {
-            self.ready = ready;
-        }
+        // Those that have more to read were listed meanwhile; they come behind the rest.
+        ready.drain(..read);
+        ready.append(&mut self.ready);
+        self.ready = ready;
     }
 
     /// Whether another shard has not caught up with what was read here.
