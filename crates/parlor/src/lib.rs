@@ -21,9 +21,10 @@ pub use parlor_hub::{
 
 pub use self::config::Config;
 pub use self::embed::{
-    BoxError, Connect, ConnectionError, Disconnect, Door, Endpoint, Handler, Head, IntoOutcome,
-    IntoRoom, Joined, Joining, JsonError, Member, Message, PatternError, Publication, Published,
-    Refusal, Room, RoomError, Said, SendError, ServerHandle, Side, Text,
+    BoxError, ByteSocket, Compression, Connect, ConnectionError, Control, Disconnect, Door,
+    Endpoint, FailedHandshake, Flushed, Handler, Head, IntoOutcome, IntoRoom, Joined, Joining,
+    JsonError, Member, Message, PatternError, Publication, Published, Refusal, Room, RoomError,
+    Said, SendError, ServerHandle, Side, Socket, Sockets, Text,
 };
 pub use self::http::Visits;
 pub use self::server::{BuildError, Builder, ServeError, Server};

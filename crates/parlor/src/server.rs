@@ -21,7 +21,10 @@ use tokio::{sync::oneshot, task::LocalSet};
 use crate::{
     config::{BindError, Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
     door::{self, engineio::Mount},
-    embed::{self, Door, Doors, Handler, Link, PatternError, Routes, ServerHandle},
+    embed::{
+        self, Door, Doors, FailedHandshake, Handler, Link, OnFailed, PatternError, Refusal, Routes,
+        ServerHandle,
+    },
     front,
     handle::Handle,
     http::{self, Visits},
@@ -59,6 +62,7 @@ pub struct Server {
     /// Where Engine.IO is spoken.
     mounts: Arc<[Arc<Mount>]>,
     doors: Doors,
+    failed: Option<OnFailed>,
     metrics: Arc<Metrics>,
     metrics_listener: Option<TcpListener>,
 }
@@ -82,6 +86,7 @@ pub struct Builder {
     /// The first path that no endpoint can stand at.
     malformed: Option<PatternError>,
     doors: Option<Doors>,
+    failed: Option<OnFailed>,
 }
 
 /// Why a server cannot be built.
@@ -171,6 +176,19 @@ impl Builder {
         self
     }
 
+    /// Hears of handshakes that fail before a handler is asked: malformed upgrades, an origin that
+    /// may not connect, no endpoint at a path that only endpoints have. A [`Refusal`] that the
+    /// closure returns is sent in place of the answer that was meant.
+    ///
+    /// It runs on the shard's thread and must not block. Of several calls the last one counts.
+    pub fn on_failed_handshake(
+        mut self,
+        hear: impl Fn(&FailedHandshake) -> Option<Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.failed = Some(OnFailed::new(hear));
+        self
+    }
+
     /// Checks everything once.
     ///
     /// # Errors
@@ -216,6 +234,7 @@ impl Builder {
             mounts: mounts.into(),
             assets: assets.transpose()?,
             bundle,
+            failed: self.failed,
             config: self.config,
             routes: self.routes,
             draining: Arc::default(),
@@ -590,6 +609,7 @@ impl Server {
         door::Settings {
             shards: u16::try_from(config.shard_count()).unwrap_or(SHARDS_MAX),
             doors: self.doors,
+            failed: self.failed.clone(),
             endpoints: Arc::clone(&self.endpoints),
             mounts: Arc::clone(&self.mounts),
             link: Arc::clone(&self.link),

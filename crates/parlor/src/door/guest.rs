@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     embed::{
-        self, Accepted, Act, Answered, Caller, ConnectionError, Disconnect, Joined, Outcome,
-        Refusal, Side, Text,
+        self, Accepted, Act, Answered, Caller, Compression, ConnectionError, Control, Disconnect,
+        Joined, Outcome, Refusal, Side, Text,
     },
     metrics::{Door, End},
 };
@@ -93,6 +93,9 @@ impl Guest {
             tracing::error!(error, "an upgrade cannot be answered");
             return self.refuse(&Refusal::new(500, "internal error"), turn);
         }
+        if self.connection.agreement().is_some() {
+            self.caller.member.set_compressed();
+        }
         self.phase = Phase::Open;
         Then::Continue
     }
@@ -137,10 +140,14 @@ impl Guest {
                     self.phase = Phase::Leaving;
                     break Then::Continue;
                 }
-                Ok(Some(Event::Ping(_))) if pongs < PONGS_AT_ONCE => {
-                    pongs += 1;
-                    pong(&mut self.connection, turn);
+                Ok(Some(Event::Ping(payload))) => {
+                    self.heard(payload, Control::Ping);
+                    if pongs < PONGS_AT_ONCE {
+                        pongs += 1;
+                        pong(&mut self.connection, turn);
+                    }
                 }
+                Ok(Some(Event::Pong(payload))) => self.heard(payload, Control::Pong),
                 Ok(Some(_)) => {}
                 Err(error) => {
                     tracing::debug!(%error, "websocket connection failed");
@@ -179,6 +186,14 @@ impl Guest {
         Then::End
     }
 
+    /// Tells the handler of a control frame, if it wants to know.
+    fn heard(&self, payload: &[u8], control: fn(Bytes) -> Control) {
+        if self.caller.hears_control {
+            let control = control(Bytes::copy_from_slice(payload));
+            self.caller.push(embed::Event::Control(control));
+        }
+    }
+
     /// Tells the handler what went wrong.
     fn fault(&self, error: ConnectionError) {
         self.caller.push(embed::Event::Error(error));
@@ -190,14 +205,14 @@ impl Guest {
         self.connection.close(Some(code), reason, None, turn.reply);
     }
 
-    fn send(&mut self, message: &embed::Message, turn: &mut Turn<'_>) {
-        let message = match message {
-            embed::Message::Text(_) => Message {
-                kind: Kind::Text,
-                payload: message.as_bytes(),
-                compress: true,
+    fn send(&mut self, message: &embed::Message, compression: Compression, turn: &mut Turn<'_>) {
+        let message = Message {
+            kind: match message {
+                embed::Message::Text(_) => Kind::Text,
+                embed::Message::Binary(_) => Kind::Binary,
             },
-            embed::Message::Binary(bytes) => Message::binary(bytes),
+            payload: message.as_bytes(),
+            compress: compression == Compression::Agreed,
         };
         if self.phase == Phase::Leaving {
             // An answer to what the client said before its goodbye, which is not answered yet.
@@ -248,6 +263,12 @@ impl Guest {
                     let _ = self.connection.ping(&payload, None, turn.reply);
                 }
             }
+            Act::Pong(payload) => {
+                if self.connection.state() == State::Open {
+                    // As above.
+                    let _ = self.connection.pong(&payload, None, turn.reply);
+                }
+            }
             Act::Rooms(answer) => {
                 let rooms = turn.hub.rooms_of(turn.key);
                 let names = rooms.filter_map(|room| turn.hub.room_name(room).cloned());
@@ -263,7 +284,7 @@ impl Guest {
                 self.told(told);
             }
             // The shard's own.
-            Act::Terminate | Act::Pause | Act::Resume => {}
+            Act::Terminate | Act::Pause | Act::Resume | Act::Flushed(_) => {}
         }
         Then::Continue
     }
@@ -428,8 +449,8 @@ impl Session for Guest {
 
     fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Then {
         match order {
-            Order::Send(message) => {
-                self.send(&message, turn);
+            Order::Send(message, compression) => {
+                self.send(&message, compression, turn);
                 Then::Continue
             }
             Order::Act(act) => self.act(*act, turn),

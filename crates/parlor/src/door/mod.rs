@@ -23,7 +23,7 @@ use std::{fmt, rc::Rc};
 use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, RoomKey, Roster};
 
 use crate::{
-    embed::{Act, Caller, Message, Outcome},
+    embed::{Act, Caller, Compression, Message, Outcome},
     metrics::{Door, End},
 };
 
@@ -149,7 +149,7 @@ pub(crate) trait Session: fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Send a message.
-    Send(Message),
+    Send(Message, Compression),
     /// Do something else.
     Act(Box<Act>),
     /// Do what the handler came back with.

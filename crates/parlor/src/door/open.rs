@@ -23,7 +23,7 @@ use super::{
     tools::{RAW, SIGNAL, SSE, SSE_GZIP},
 };
 use crate::{
-    embed::{self, Caller, Connect},
+    embed::{self, Caller, Connect, FailedHandshake, OnFailed},
     front::Head,
     metrics,
     policy::{Policy, Provenance, Refusal},
@@ -138,7 +138,7 @@ fn names(head: &Head<'_, '_>, header: &str, item: &[u8]) -> bool {
 pub(crate) fn open(
     head: &Head<'_, '_>,
     policy: &Policy,
-    peer: impl FnOnce() -> SocketAddr,
+    peer: impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Option<Opened> {
     let door = door_at(&turn.tools.settings, head)?;
@@ -146,11 +146,14 @@ pub(crate) fn open(
         return None;
     }
     Some(
-        open_door(head, door, policy, peer, turn).unwrap_or_else(|refusal| {
+        open_door(head, door, policy, &peer, turn).unwrap_or_else(|mut refusal| {
             // A member that got as far as the hub is none.
             turn.hub.disconnect(turn.key, turn.effects);
             turn.reply.clear();
             let reason = refusal.reason();
+            if let Some(failed) = &turn.tools.settings.failed {
+                refusal = refusal.told(failed, head, &peer);
+            }
             refusal.write(turn.reply);
             Opened::Refused(reason)
         }),
@@ -175,6 +178,19 @@ impl Refused {
         }
     }
 
+    /// Tells the embedder, who may have another answer.
+    fn told(self, failed: &OnFailed, head: &Head<'_, '_>, peer: impl Fn() -> SocketAddr) -> Self {
+        let (status, reason) = match &self {
+            Self::Policy(refusal) => (refusal.status, refusal.text.to_owned()),
+            Self::Handshake(refusal) => (refusal.status(), refusal.to_string()),
+            Self::Endpoint(refusal) => (refusal.status(), refusal.reason().to_owned()),
+            // Its answers are part of the protocol.
+            Self::Engine(_) => return self,
+        };
+        let failure = FailedHandshake::new(request(head, peer()), status, &reason);
+        failed.tell(&failure).map_or(self, Self::Endpoint)
+    }
+
     fn write(self, out: &mut Vec<u8>) {
         match self {
             Self::Policy(refusal) => out.extend_from_slice(&refusal.to_response()),
@@ -195,7 +211,7 @@ fn open_door(
     head: &Head<'_, '_>,
     door: Door<'_>,
     policy: &Policy,
-    peer: impl FnOnce() -> SocketAddr,
+    peer: &impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
     if let Door::Engine = door
@@ -306,6 +322,15 @@ fn open_room(
     })
 }
 
+/// A request as embedders see it.
+fn request(head: &Head<'_, '_>, peer: SocketAddr) -> embed::Head {
+    let fields = head
+        .headers
+        .iter()
+        .map(|header| (header.name, header.value));
+    embed::Head::new(head.method, head.target, fields, peer)
+}
+
 /// A member whose handler is asked whether it may come in.
 fn open_endpoint(
     head: &Head<'_, '_>,
@@ -320,11 +345,7 @@ fn open_endpoint(
     let secret = turn.tools.secret().map_err(|_| FULL)?;
     let id = turn.hub.connect(turn.key, secret, None).map_err(|_| FULL)?;
     let member = embed::Member::new(link, turn.tools.shard, turn.key, id, peer);
-    let fields = head
-        .headers
-        .iter()
-        .map(|header| (header.name, header.value));
-    let request = embed::Head::new(head.method, head.target, fields, peer)
+    let request = request(head, peer)
         .with_params(params)
         .with_protocols(protocols);
     let caller = Caller::new(&*serve, Connect::new(request, member));

@@ -22,7 +22,7 @@ use super::{
     sse,
 };
 use crate::{
-    embed::{Doors, Link, Routes},
+    embed::{Doors, Link, OnFailed, Routes},
     metrics::Traffic,
 };
 
@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) endpoints: Arc<Routes>,
     /// Where Engine.IO is spoken.
     pub(crate) mounts: Arc<[Arc<Mount>]>,
+    /// Who is told of failed handshakes.
+    pub(crate) failed: Option<OnFailed>,
     /// Their way into the shards.
     pub(crate) link: Arc<Link>,
     pub(crate) options: Options,

@@ -3,13 +3,17 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
-    Accepted, BoxError, Connect, ConnectionError, Disconnect, Handler, Member, Message, Refusal,
+    Accepted, BoxError, Connect, ConnectionError, Control, Disconnect, Handler, Member, Message,
+    Refusal,
 };
 
 /// An endpoint.
 pub(crate) trait Serve: Send + Sync {
     /// Begins to serve a connection.
     fn agent(&self, member: Member) -> Box<dyn Agent>;
+
+    /// Whether it is told of pings and pongs.
+    fn hears_control(&self) -> bool;
 }
 
 /// What handles the events of one connection.
@@ -26,6 +30,7 @@ pub(crate) type Call = Pin<Box<dyn Future<Output = Returned> + Send>>;
 pub(crate) enum Event {
     Connect(Box<Connect>),
     Message(Message),
+    Control(Control),
     Error(ConnectionError),
     Disconnect(Disconnect),
 }
@@ -64,6 +69,10 @@ impl<H: Handler> Serve for Arc<H> {
             state: None,
         })
     }
+
+    fn hears_control(&self) -> bool {
+        Handler::hears_control(&**self)
+    }
 }
 
 impl<H: Handler> Attending<H> {
@@ -83,6 +92,10 @@ impl<H: Handler> Attending<H> {
                     Err(error) => Outcome::Failed(error),
                 }
             }
+            (Event::Control(control), Some(state)) => {
+                handler.control(state, &self.member, control).await;
+                Outcome::Done
+            }
             (Event::Error(error), Some(state)) => {
                 handler.error(state, &self.member, error).await;
                 Outcome::Done
@@ -95,7 +108,10 @@ impl<H: Handler> Attending<H> {
             }
             // A client that was not accepted has no state to be told with.
             (Event::Connect(_), Some(_))
-            | (Event::Message(_) | Event::Error(_) | Event::Disconnect(_), None) => Outcome::Done,
+            | (
+                Event::Message(_) | Event::Control(_) | Event::Error(_) | Event::Disconnect(_),
+                None,
+            ) => Outcome::Done,
         }
     }
 }

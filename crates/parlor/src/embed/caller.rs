@@ -3,13 +3,16 @@
 use std::{cell::RefCell, collections::VecDeque, fmt};
 
 use super::{
-    Call, Connect, ConnectionError, Disconnect, Event, Member, Returned, agent::Agent, agent::Serve,
+    Call, Connect, ConnectionError, Control, Disconnect, Event, Member, Returned, agent::Agent,
+    agent::Serve,
 };
 
 /// A connection's events on their way to its handler. It outlives the connection: the last event
 /// is its end.
 pub(crate) struct Caller {
     pub(crate) member: Member,
+    /// Whether the handler is told of pings and pongs.
+    pub(crate) hears_control: bool,
     inner: RefCell<Inner>,
 }
 
@@ -50,6 +53,7 @@ impl Caller {
                 ending: None,
                 parted: false,
             }),
+            hears_control: serve.hears_control(),
             member,
         }
     }
@@ -163,10 +167,15 @@ impl Returned {
 fn cost(event: &Event) -> usize {
     match event {
         Event::Message(message) => message.len(),
+        Event::Control(Control::Ping(payload) | Control::Pong(payload)) => {
+            CONTROL_BYTES + payload.len()
+        }
         Event::Connect(_) | Event::Error(_) | Event::Disconnect(_) => 0,
     }
 }
 
+/// What a control frame counts beside its payload, so that many empty ones are not for free.
+const CONTROL_BYTES: usize = 64;
 /// Events that wait before the socket is not read any more.
 const EVENTS_MAX: usize = 256;
 /// Bytes of messages that wait before the socket is not read any more.

@@ -10,13 +10,17 @@ use parlor_hub::{
 use parlor_proto::websocket::CloseCode;
 use tokio::sync::oneshot;
 
-use super::{Joined, Member, Message};
+use super::{Compression, Joined, Member, Message};
 
 /// One thing to do on a shard.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Send to a connection of this shard.
-    Send { to: MemberKey, message: Message },
+    Send {
+        to: MemberKey,
+        message: Message,
+        compression: Compression,
+    },
     /// The same, by the public id.
     SendTo { to: MemberId, message: Message },
     /// Something else with a connection of this shard.
@@ -31,6 +35,8 @@ pub(crate) enum Command {
     Publish { room: RoomName, draft: Box<Draft> },
     /// Send to everybody who is connected to an endpoint of this shard.
     Broadcast(Message),
+    /// Close the listeners.
+    StopAccepting,
     /// Tell something.
     Ask(Box<Question>),
 }
@@ -54,6 +60,9 @@ pub(crate) enum Act {
     Pause,
     Resume,
     Ping(Bytes),
+    Pong(Bytes),
+    /// Tell when nothing waits to be sent.
+    Flushed(oneshot::Sender<()>),
     Rooms(oneshot::Sender<Vec<RoomName>>),
 }
 
@@ -92,13 +101,16 @@ impl Command {
             | Self::Broadcast(message) => message.len(),
             Self::Publish { draft, .. } | Self::PublishAs { draft, .. } => draft_cost(draft),
             Self::Act { act, .. } => match &**act {
-                Act::Present(bytes) | Act::Ping(bytes) => size_of::<Act>() + bytes.len(),
+                Act::Present(bytes) | Act::Ping(bytes) | Act::Pong(bytes) => {
+                    size_of::<Act>() + bytes.len()
+                }
                 _ => size_of::<Act>(),
             },
             Self::Ask(question) => match &**question {
                 Question::Publish(_, draft, _) => draft_cost(draft),
                 _ => size_of::<Question>(),
             },
+            Self::StopAccepting => 0,
         };
         size_of::<Self>() + inside
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{BoxError, Connect, ConnectionError, Disconnect, Handler, Member, Message, Refusal};
+use super::{
+    BoxError, Connect, ConnectionError, Control, Disconnect, Handler, Member, Message, Refusal,
+};
 
 /// An endpoint made of closures, for connections that keep no state of their own. Where they do,
 /// implement [`Handler`].
@@ -22,6 +24,7 @@ use super::{BoxError, Connect, ConnectionError, Disconnect, Handler, Member, Mes
 pub struct Endpoint {
     connect: Option<Run<Connect, Result<Connect, Refusal>>>,
     message: Option<RunWith<Message, Result<(), BoxError>>>,
+    control: Option<RunWith<Control, ()>>,
     disconnect: Option<RunWith<Disconnect, ()>>,
     error: Option<RunWith<ConnectionError, ()>>,
 }
@@ -59,6 +62,7 @@ impl Endpoint {
         Self {
             connect: None,
             message: None,
+            control: None,
             disconnect: None,
             error: None,
         }
@@ -84,6 +88,18 @@ impl Endpoint {
         self.message = Some(Arc::new(move |member, said| {
             let call = message(member, said);
             Box::pin(async move { call.await.into_outcome() })
+        }));
+        self
+    }
+
+    /// Hears of pings, which are answered already, and of pongs.
+    pub fn on_control<F, Fut>(mut self, control: F) -> Self
+    where
+        F: Fn(Member, Control) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.control = Some(Arc::new(move |member, frame| {
+            Box::pin(control(member, frame))
         }));
         self
     }
@@ -142,6 +158,16 @@ impl Handler for Endpoint {
         match &self.message {
             Some(take) => take(member.clone(), message).await,
             None => Ok(()),
+        }
+    }
+
+    fn hears_control(&self) -> bool {
+        self.control.is_some()
+    }
+
+    async fn control(&self, (): &mut (), member: &Member, control: Control) {
+        if let Some(hear) = &self.control {
+            hear(member.clone(), control).await;
         }
     }
 

@@ -2,7 +2,19 @@
 
 use std::future::{Future, ready};
 
+use bytes::Bytes;
+
 use super::{BoxError, Connect, ConnectionError, Disconnect, Member, Message, Refusal};
+
+/// A control frame from a client, but for Close (RFC 6455, section 5.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the protocol has these two")]
+pub enum Control {
+    /// A ping with its payload, at most 125 bytes.
+    Ping(Bytes),
+    /// A pong with its payload, at most 125 bytes.
+    Pong(Bytes),
+}
 
 /// What to do with the connections of an endpoint. Implement it with `async fn`s.
 ///
@@ -88,6 +100,23 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (state, member, message);
         ready(Ok(()))
+    }
+
+    /// Whether [`Handler::control`] is called. Asked once for each connection; the default is no.
+    fn hears_control(&self) -> bool {
+        false
+    }
+
+    /// The client has sent a ping, which is answered already, or a pong. Called in order with the
+    /// messages, if [`Handler::hears_control`] says so; the server's own pings, too, bring pongs.
+    fn control(
+        &self,
+        state: &mut Self::State,
+        member: &Member,
+        control: Control,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (state, member, control);
+        ready(())
     }
 
     /// The connection has ended. Called once for each that was accepted, after all of its messages,

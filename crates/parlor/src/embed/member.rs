@@ -2,27 +2,23 @@
 
 use std::{
     fmt,
-    future::Future,
     hash::{Hash, Hasher},
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use parlor_hub::{
-    Audience, Draft, Gap, MemberId, MemberKey, MessageId, Refused, Resume, RoomName, ShardId,
-};
+use parlor_hub::{Audience, Draft, MemberId, MemberKey, Refused, Resume, RoomName, ShardId};
 use parlor_proto::websocket::CloseCode;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
-    Act, Command, Head, IntoRoom, Limits, Link, Message, RoomError, SendError, ServerHandle,
+    Act, Command, Compression, Flushed, Head, IntoRoom, Joining, Limits, Link, Message, RoomError,
+    SendError, ServerHandle,
 };
 
 /// A handle to a connection at an endpoint: `Clone`, `Send`, `Sync`, usable from any task and any
@@ -55,6 +51,7 @@ struct Inner {
     backlog: Gauge,
     name: Mutex<Option<Arc<str>>>,
     protocol: OnceLock<Option<Box<str>>>,
+    compressed: AtomicBool,
     head: OnceLock<Option<Arc<Head>>>,
 }
 
@@ -83,39 +80,6 @@ const CLOSING: u8 = 1;
 /// The connection is gone.
 const CLOSED: u8 = 2;
 
-/// A join that was asked for. It takes place whether or not this is awaited; await it to know.
-///
-/// Cancel-safe: dropping it drops the answer, not the join. A refusal that nobody waits for is told
-/// to [`Handler::error`](super::Handler::error).
-#[derive(Debug)]
-pub struct Joining(oneshot::Receiver<Result<Joined, Refused>>);
-
-/// What a member that joined is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Joined {
-    /// The room.
-    pub room: RoomName,
-    /// Members in it, this one included.
-    pub members: usize,
-    /// The last message's id; its offset is 0 where nothing was said yet. The member hears what
-    /// comes after it.
-    pub last: MessageId,
-    /// Where history was asked for that is not held in full.
-    pub gap: Option<Gap>,
-}
-
-impl Joined {
-    pub(crate) const fn new(room: RoomName, joined: &parlor_hub::Joined) -> Self {
-        Self {
-            room,
-            members: joined.members,
-            last: joined.head,
-            gap: joined.gap,
-        }
-    }
-}
-
 impl Member {
     pub(crate) fn new(
         link: Arc<Link>,
@@ -136,6 +100,7 @@ impl Member {
             backlog: Gauge::default(),
             name: Mutex::new(None),
             protocol: OnceLock::new(),
+            compressed: AtomicBool::new(false),
             head: OnceLock::new(),
         }))
     }
@@ -163,6 +128,12 @@ impl Member {
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
         self.0.protocol.get()?.as_deref()
+    }
+
+    /// Whether permessage-deflate (RFC 7692) was agreed, so that messages may be compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.0.compressed.load(Ordering::Relaxed)
     }
 
     /// The request with which the client connected, if the connect handler has kept it
@@ -196,12 +167,29 @@ impl Member {
     /// [`SendError::Full`] where the shard's queue is full, [`SendError::Closed`] where the
     /// connection or the server is.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send_with(message, Compression::Agreed)
+    }
+
+    /// Sends a message, and says whether it may be compressed: what is compressed already, or holds
+    /// a secret beside what the client chose, better is not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Member::send`].
+    pub fn send_with(
+        &self,
+        message: impl Into<Message>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
         let message = message.into();
         let len = message.len();
         self.0.queued.fetch_add(len, Ordering::Relaxed);
-        let to = self.0.key;
-        self.command(Command::Send { to, message })
-            .inspect_err(|_| self.dequeued(len))
+        let command = Command::Send {
+            to: self.0.key,
+            message,
+            compression,
+        };
+        self.command(command).inspect_err(|_| self.dequeued(len))
     }
 
     /// Sends a value as JSON text.
@@ -235,6 +223,18 @@ impl Member {
         self.0.queued.load(Ordering::Relaxed) + self.0.backlog.get()
     }
 
+    /// Becomes ready when the system has taken everything that was sent before, which does not say
+    /// that the client has read it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::Closed`].
+    pub fn flushed(&self) -> Result<Flushed, SendError> {
+        let (answer, answered) = oneshot::channel();
+        self.act(Act::Flushed(answer))?;
+        Ok(Flushed::new(answered))
+    }
+
     /// Joins a room. See [`Joining`].
     ///
     /// # Errors
@@ -266,7 +266,7 @@ impl Member {
             resume,
             answer,
         })?;
-        Ok(Joining(answered))
+        Ok(Joining::new(answered))
     }
 
     /// Leaves a room. What was published there before still arrives.
@@ -372,6 +372,18 @@ impl Member {
         let mut payload = payload.into();
         payload.truncate(PING_BYTES_MAX);
         self.act(Act::Ping(payload))
+    }
+
+    /// Sends a pong that answers no ping, with up to 125 bytes; more are cut off. The client need
+    /// not answer it (RFC 6455, section 5.5.3). Pings of the client are answered without this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Member::send`].
+    pub fn pong(&self, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        let mut payload = payload.into();
+        payload.truncate(PING_BYTES_MAX);
+        self.act(Act::Pong(payload))
     }
 
     /// Closes the connection behind what was sent, with a code and a reason of up to 123 bytes
@@ -483,6 +495,16 @@ impl Member {
         self.0.backlog.set(0);
     }
 
+    /// Compression was agreed.
+    pub(crate) fn set_compressed(&self) {
+        self.0.compressed.store(true, Ordering::Relaxed);
+    }
+
+    /// A task of the embedder's that served it has panicked.
+    pub(crate) fn count_panic(&self) {
+        self.0.link.tally.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What was agreed when it was accepted.
     pub(crate) fn settle(&self, protocol: Option<Box<str>>, head: Option<Arc<Head>>) {
         // A client is accepted once.
@@ -508,19 +530,6 @@ impl Eq for Member {}
 impl Hash for Member {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.id().hash(state);
-    }
-}
-
-impl Future for Joining {
-    type Output = Result<Joined, RoomError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(match answer {
-            Ok(Ok(joined)) => Ok(joined),
-            Ok(Err(reason)) => Err(RoomError::Refused(reason)),
-            Err(_) => Err(RoomError::Closed),
-        })
     }
 }
 

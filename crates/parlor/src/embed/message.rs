@@ -28,6 +28,17 @@ pub enum Message {
     Binary(Bytes),
 }
 
+/// Whether one message may be compressed. See [`Member::send_with`](super::Member::send_with).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Where permessage-deflate was agreed and the message is long enough (128 bytes).
+    #[default]
+    Agreed,
+    /// Never.
+    Off,
+}
+
 /// UTF-8 text that is cheap to clone. It dereferences to [`str`], at the price of one pass over it
 /// that checks the encoding.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]

@@ -10,9 +10,12 @@ mod command;
 mod connect;
 mod doors;
 mod endpoint;
+mod failed_handshake;
 mod fault;
+mod flushed;
 mod handler;
 mod head;
+mod joining;
 mod link;
 mod local;
 mod member;
@@ -21,6 +24,7 @@ mod refusal;
 mod room;
 mod routes;
 mod server;
+mod socket;
 
 pub(crate) use self::{
     agent::{Call, Event, Outcome, Returned},
@@ -28,6 +32,7 @@ pub(crate) use self::{
     command::{Act, Answered, Command, Question, Receipt},
     connect::Accepted,
     doors::Doors,
+    failed_handshake::OnFailed,
     link::{Limits, Link, Post},
     local::Local,
     member::Gauge,
@@ -37,13 +42,17 @@ pub use self::{
     connect::Connect,
     doors::Door,
     endpoint::{Endpoint, IntoOutcome},
+    failed_handshake::FailedHandshake,
     fault::{BoxError, ConnectionError, Disconnect, RoomError, SendError, Side},
-    handler::Handler,
+    flushed::Flushed,
+    handler::{Control, Handler},
     head::Head,
-    member::{Joined, Joining, Member},
-    message::{JsonError, Message, Text},
+    joining::{Joined, Joining},
+    member::Member,
+    message::{Compression, JsonError, Message, Text},
     refusal::Refusal,
     room::{IntoRoom, Publication, Published, Room, Said},
     routes::PatternError,
     server::ServerHandle,
+    socket::{ByteSocket, Socket, Sockets},
 };

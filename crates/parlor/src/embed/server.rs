@@ -109,6 +109,17 @@ impl ServerHandle {
         self.0.post().map_or(0, super::Post::connections)
     }
 
+    /// Closes the listeners: nobody new may connect, and those who have go on. Calling it again does
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] where the server does not run.
+    pub fn stop_accepting(&self) -> Result<(), SendError> {
+        // The first shard has them.
+        self.0.command_urgently(ShardId(0), Command::StopAccepting)
+    }
+
     /// Stops the server, as the end of the future does that [`Server::run`](crate::Server::run) is
     /// given. That call returns when everybody has been told goodbye.
     pub fn shutdown(&self) {

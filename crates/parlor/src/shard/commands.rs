@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     door::{Hearers, Item, Order, Then},
-    embed::{Act, Command, ConnectionError, Disconnect, Event, Member, Message, Question, Side},
+    embed::{
+        Act, Command, Compression, ConnectionError, Disconnect, Event, Member, Message, Question,
+        Side,
+    },
     metrics::End,
 };
 
@@ -33,12 +36,17 @@ impl Shard {
     /// Does one thing.
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Send { to, message } => self.send_all(to, message),
+            Command::Send {
+                to,
+                message,
+                compression,
+            } => self.send_all(to, message, compression),
+            Command::StopAccepting => self.acceptor = None,
             Command::SendTo { to, message } => {
                 if let Some(to) = self.hub.member(&to)
                     && self.is_served(to)
                 {
-                    self.obey(to, Order::Send(message));
+                    self.obey(to, Order::Send(message, Compression::Agreed));
                 }
             }
             Command::Act { to, act } => self.act(to, act),
@@ -64,7 +72,7 @@ impl Shard {
     }
 
     /// Sends a message, and with it those behind it in the queue that are for the same member.
-    fn send_all(&mut self, to: MemberKey, message: Message) {
+    fn send_all(&mut self, to: MemberKey, message: Message, compression: Compression) {
         let Some(caller) = self.caller(to).filter(|_| self.is_served(to)) else {
             return;
         };
@@ -72,17 +80,22 @@ impl Shard {
         let is_next =
             |next: &Command| matches!(next, Command::Send { to: next, .. } if *next == to);
         self.call(to, |session, turn| {
-            let mut message = message;
+            let (mut message, mut compression) = (message, compression);
             loop {
                 caller.member.dequeued(message.len());
-                let then = session.obey(Order::Send(message), turn);
+                let then = session.obey(Order::Send(message, compression), turn);
                 if then != Then::Continue || turn.reply.len() > SEND_BYTES {
                     return then;
                 }
-                let Some(Command::Send { message: next, .. }) = local.pop_if(is_next) else {
+                let Some(Command::Send {
+                    message: next,
+                    compression: how,
+                    ..
+                }) = local.pop_if(is_next)
+                else {
                     return then;
                 };
-                message = next;
+                (message, compression) = (next, how);
             }
         });
     }
@@ -102,6 +115,7 @@ impl Shard {
                 *flags &= !HELD;
                 self.read_again(key);
             }
+            Act::Flushed(answer) => self.connections.await_flush(key, answer),
             Act::Terminate => {
                 if let Some(caller) = self.caller(key) {
                     caller.set_ending(Disconnect::cut(Side::Server));
@@ -118,6 +132,7 @@ impl Shard {
             | Act::Rename(_)
             | Act::Present(_)
             | Act::Ping(_)
+            | Act::Pong(_)
             | Act::Rooms(_) => self.obey(key, Order::Act(act)),
         }
     }

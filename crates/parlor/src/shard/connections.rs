@@ -16,6 +16,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, Shutdown},
 };
+use tokio::sync::oneshot;
 
 use super::{accept::Newcomer, addresses::Place, batch::Encoded, poll::PollSet, wheel::Wheel};
 use crate::{
@@ -153,6 +154,8 @@ pub(crate) struct Connections {
     gauges: HashMap<u32, Gauge>,
     /// Where the bytes of those go that have no socket, by slot.
     wires: HashMap<u32, Wire>,
+    /// Who waits until nothing is left to be sent, by slot.
+    flushes: HashMap<u32, Vec<oneshot::Sender<()>>>,
 }
 
 /// What one read brought.
@@ -183,6 +186,7 @@ impl Connections {
             counters: Counters::default(),
             gauges: HashMap::new(),
             wires: HashMap::new(),
+            flushes: HashMap::new(),
         }
     }
 
@@ -264,6 +268,7 @@ impl Connections {
         let hot = &mut self.hot[key.slot as usize];
         if hot.flags & SERVED != 0 {
             self.gauges.remove(&key.slot);
+            self.flushes.remove(&key.slot);
         }
         if hot.flags & APART != 0 {
             self.wires.remove(&key.slot);
@@ -541,6 +546,7 @@ impl Connections {
         }
         if outbox.is_empty() {
             self.hot[index].flags &= !BACKLOG;
+            self.tell_flushed(key);
             Some(outbox.take_dropped())
         } else {
             self.cold[index].outbox = Some(outbox);

@@ -31,6 +31,7 @@ mod signal;
 mod socketio;
 mod socketio_rows;
 mod socketio_support;
+mod sockets;
 mod sse;
 mod support;
 mod tongues;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use parlor_hub::{MemberKey, outbox::Outbox};
+use tokio::sync::oneshot;
 
 use super::{BACKLOG, BUSY, CLOSING, CONNECTING, Connections, SERVED};
 use crate::embed::Gauge;
@@ -43,6 +44,28 @@ impl Connections {
         for chunk in outbox.into_chunks() {
             if self.is_current(key) && self.hot[key.slot as usize].flags & CLOSING == 0 {
                 self.send_chunk(key, chunk);
+            }
+        }
+        if self.is_current(key) {
+            self.tell_flushed(key);
+        }
+    }
+
+    /// Tells somebody when the system has taken what was sent to a connection.
+    pub(crate) fn await_flush(&mut self, key: MemberKey, answer: oneshot::Sender<()>) {
+        let waiting = self.flushes.entry(key.slot).or_default();
+        waiting.retain(|answer| !answer.is_closed());
+        waiting.push(answer);
+        self.tell_flushed(key);
+    }
+
+    /// Answers those who wait for that, if it is so.
+    pub(crate) fn tell_flushed(&mut self, key: MemberKey) {
+        let backlog = self.hot[key.slot as usize].flags & BACKLOG != 0;
+        if !backlog && let Some(waiting) = self.flushes.remove(&key.slot) {
+            for answer in waiting {
+                // Whoever asked may be gone, which is no loss.
+                let _ = answer.send(());
             }
         }
     }
