@@ -12,7 +12,7 @@ pub(crate) use crate::shard::Answer;
 pub(crate) use crate::shard::Arrival;
 use crate::{
     door::{self, UPLINK_BYTES},
-    shard::{Letter, Mailboxes, Publish, Visit},
+    shard::{Letter, Mailbox, Mailboxes, Publish, Visit},
 };
 
 /// A way to the shards of a running server.
@@ -52,6 +52,13 @@ pub(crate) struct Visitor {
 /// Makes a message set the delay before event streams reconnect.
 pub(crate) fn set_retry(draft: &mut Draft, retry_ms: u32) {
     draft.hint = door::retry_hint(retry_ms);
+}
+
+/// What the requests of Engine.IO are made of.
+pub(crate) mod engine {
+    pub(crate) use crate::door::engineio::{
+        Answer, Body, Follow, Reply, Request as Ask, Sid, may_open, session_of, unknown,
+    };
 }
 
 impl Handle {
@@ -134,5 +141,41 @@ impl Handle {
             .post(&mut vec![Letter::Publish(Box::new(publish))], bytes)
             .ok()?;
         answered.await.ok()
+    }
+
+    /// The shard for a request of Engine.IO: that of its session, or the one with the fewest
+    /// connections.
+    fn shard_for(&self, sid: Option<engine::Sid>) -> Option<&Mailbox> {
+        let mailboxes = self.mailboxes.get()?;
+        let own = sid.and_then(|sid| mailboxes.get(usize::from(sid.shard().0)));
+        let least = || mailboxes.iter().min_by_key(|mailbox| mailbox.connections());
+        own.or_else(least).map(|mailbox| &**mailbox)
+    }
+
+    /// Whether that shard has more to do than it should be given. `None` where there is no shard.
+    pub(crate) fn is_behind(&self, sid: Option<engine::Sid>) -> Option<bool> {
+        self.shard_for(sid).map(Mailbox::is_congested)
+    }
+
+    /// Gives a request of Engine.IO to its shard. `None` where there is none.
+    pub(crate) fn ask(
+        &self,
+        request: engine::Ask,
+        sid: Option<engine::Sid>,
+    ) -> Option<oneshot::Receiver<engine::Answer>> {
+        let (answer, answered) = oneshot::channel();
+        let bytes = request.bytes();
+        let ask = Letter::Ask(Box::new(door::Ask { request, answer }));
+        self.shard_for(sid)?.post(&mut vec![ask], bytes).ok()?;
+        Some(answered)
+    }
+
+    /// Gives what comes later of such a request to its shard.
+    pub(crate) fn follow(&self, sid: engine::Sid, follow: engine::Follow) {
+        if let Some(mailbox) = self.shard_for(Some(sid)) {
+            let bytes = follow.bytes();
+            // A shard that cannot be woken has ended, and its sessions with it.
+            let _ = mailbox.post(&mut vec![Letter::Follow(sid, Box::new(follow))], bytes);
+        }
     }
 }

@@ -387,6 +387,22 @@ impl Server {
         router
     }
 
+    /// What polling of Engine.IO has.
+    fn polled_routes(&self, policy: &Policy) -> axum::Router {
+        let mut router = axum::Router::new();
+        for (place, mount) in self.mounts.iter().enumerate() {
+            let polled = http::polling::Polled {
+                path: mount.path.to_string(),
+                mount: place,
+                body_bytes_max: mount.options.limits.payload_bytes_max,
+                compress_from: mount.compress_from,
+            };
+            let routes = http::polling::routes(polled, self.handle.clone(), policy.clone());
+            router = router.merge(routes);
+        }
+        router
+    }
+
     fn settings(&self, loopback_only: bool) -> io::Result<Settings> {
         let config = &self.config;
         let mut seed = [0; 16];
@@ -398,6 +414,7 @@ impl Server {
         let exposition = Arc::new(Exposition::new(Arc::clone(&self.metrics)));
         let routes = http::Routes {
             doors: self.door_routes(),
+            polled: self.polled_routes(&policy),
             assets: self.assets.clone(),
             pages: self.routes.clone(),
             metrics: loopback_only.then(|| Arc::clone(&exposition)),
@@ -589,6 +606,8 @@ fn socketio_mount(config: &Config) -> Mount {
             },
             ..engineio::Options::default()
         },
+        cookie: None,
+        compress_from: Some(1024),
         deflate: deflate::Policy::new(deflate::Mode::Off),
         applications: Box::new(door::socketio::BuiltIn(Arc::new(settings))),
     }

@@ -21,12 +21,16 @@ mod tools;
 use std::{fmt, rc::Rc};
 
 use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, RoomKey, Roster};
+use parlor_proto::websocket::deflate::Agreement;
 
 use crate::{
     embed::{Act, Caller, Compression, Message, Outcome},
     metrics::{Door, End},
 };
 
+pub(crate) use engineio::{
+    Ask, Asked, Follow, Route, Sid, Verdict, checks, follow, open_polling, route,
+};
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
 pub(crate) use open::{Opened, claims, open, takes_visits};
@@ -77,6 +81,30 @@ pub(crate) trait Session: fmt::Debug {
 
     /// Takes in bytes that came, unmasking them in place.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then;
+
+    /// Takes in a request that came by HTTP. Only for sessions without a socket.
+    fn request(&mut self, asked: Asked, turn: &mut Turn<'_>) -> Then {
+        let _ = (asked, turn);
+        Then::Continue
+    }
+
+    /// A socket is open that the session may go on over. Where it is taken it is the one that
+    /// [`Session::receive`] hears of and that replies go to. The reply goes there in any case.
+    fn begin_trial(&mut self, agreement: Option<Agreement>, turn: &mut Turn<'_>) -> bool {
+        let _ = (agreement, turn);
+        false
+    }
+
+    /// The socket that was tried has ended.
+    fn end_trial(&mut self, turn: &mut Turn<'_>) -> Then {
+        let _ = turn;
+        Then::Continue
+    }
+
+    /// What becomes of the socket that is tried. Asked once after every call while there is one.
+    fn verdict(&mut self) -> Verdict {
+        Verdict::Drop
+    }
 
     /// Takes in an answer of the hub to what this member asked for.
     fn hear(&mut self, news: &News<'_>, turn: &mut Turn<'_>) -> Then;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
 
-use parlor_hub::{JoinOptions, MessageId, Resume, RoomName, ShardId};
+use parlor_hub::{JoinOptions, MemberKey, MessageId, Resume, RoomName, ShardId};
 use parlor_proto::{
     signal::SUBPROTOCOL,
     websocket::{
@@ -37,6 +37,11 @@ pub(crate) enum Opened {
         session: Box<dyn Session>,
         /// The wire form that the member hears; `None` where each message is encoded for it alone.
         form: Option<u8>,
+    },
+    /// A member may go on over it; the first bytes are in the reply.
+    Trial {
+        owner: MemberKey,
+        agreement: Option<Agreement>,
     },
     /// What it is about is another shard's: the connection goes there, as it came.
     Elsewhere(ShardId),

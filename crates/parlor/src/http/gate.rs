@@ -170,7 +170,11 @@ impl Gate {
         if (self.context.claims)(&head) {
             return self.shut(End::Claimed(end));
         }
-        self.stage = match BodyScan::new(head.framing, limits.body_bytes_max) {
+        let bytes_max = match (self.context.checked)(head.path()) {
+            true => u64::MAX,
+            false => limits.body_bytes_max,
+        };
+        self.stage = match BodyScan::new(head.framing, bytes_max) {
             Ok(Some(scan)) => Stage::Body {
                 scan,
                 deadline: Instant::now() + limits.body_timeout,

@@ -13,6 +13,7 @@ mod connection;
 mod exchange;
 mod gate;
 pub(crate) mod metrics;
+pub(crate) mod polling;
 pub(crate) mod rooms;
 mod routes;
 mod service;
@@ -89,6 +90,9 @@ pub(crate) struct Context {
     /// Whether a door answers this request itself. Asked for every faultless head, before policy
     /// and routes; the door applies the policy and refuses what it must.
     pub(crate) claims: Box<dyn Fn(&Head<'_, '_>) -> bool>,
+    /// Whether those who serve a path check themselves where a request comes from and how long
+    /// its body is.
+    pub(crate) checked: Box<dyn Fn(&str) -> bool>,
     /// The routes.
     pub(crate) router: Router,
     /// Where refusals and panics are counted.

@@ -22,6 +22,8 @@ use crate::policy::{Policy, Provenance};
 pub(crate) struct Routes {
     /// Doors and APIs that hyper serves: a foreign origin gets 403 for every method.
     pub(crate) doors: Router,
+    /// What checks itself where a request comes from.
+    pub(crate) polled: Router,
     /// The operator's files.
     pub(crate) assets: Option<Assets>,
     /// The embedder's pages, which get what nothing else answers.
@@ -48,6 +50,7 @@ pub(crate) fn router(routes: Routes, policy: &Policy, limits: &Limits) -> Router
     metrics::health(routes.draining)
         .merge(metrics.unwrap_or_default())
         .merge(routes.doors.layer(guard))
+        .merge(routes.polled)
         .fallback_service(any(rest_of_them).with_state(rest))
         .layer(DefaultBodyLimit::max(body_bytes_max))
 }

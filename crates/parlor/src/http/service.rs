@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::Context;
 use super::exchange::{Exchange, TrackedBody};
 use crate::metrics::Refused;
-use crate::policy::{Policy, Provenance, Refusal};
+use crate::policy::{Provenance, Refusal};
 
 /// A response on its way to hyper.
 type Answer = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Infallible>>>>;
@@ -35,7 +35,7 @@ pub(super) fn answer(
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         request.extensions_mut().insert(ConnectInfo(peer));
-        let mut response = match admit(&request, &context.policy) {
+        let mut response = match admit(&request, &context) {
             Admission::Refused(refusal) => {
                 context.metrics.refused(Refused::of_request(refusal.status));
                 refused(refusal)
@@ -78,7 +78,9 @@ enum Admission {
 
 /// Host for every request; the origin for whatever is not a plain read. A page of another origin
 /// may read nothing here, which the browser sees to: its response names no allowed origin.
-fn admit(request: &Request<Incoming>, policy: &Policy) -> Admission {
+fn admit(request: &Request<Incoming>, context: &Context) -> Admission {
+    let policy = &context.policy;
+    let checked = (context.checked)(request.uri().path());
     let provenance = Provenance::of_map(request.headers());
     if let Err(refusal) = policy.check_host(&provenance) {
         return Admission::Refused(refusal);
@@ -98,7 +100,9 @@ fn admit(request: &Request<Incoming>, policy: &Policy) -> Admission {
                 Admission::Allowed(cors)
             }
         }
-        Err(_) if method.is_safe() && !preflight => Admission::Allowed(HeaderMap::new()),
+        Err(_) if (checked || method.is_safe()) && !preflight => {
+            Admission::Allowed(HeaderMap::new())
+        }
         Err(refusal) => Admission::Refused(refusal),
     }
 }

@@ -261,7 +261,9 @@ impl Shard {
         }
         match &self.connections.cold[key.slot as usize].stage {
             Stage::Open(Some(session)) => session.caller().cloned(),
-            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Linger => None,
+            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Trial(_) | Stage::Linger => {
+                None
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The sockets of one shard: a slab, its deadlines, and the send path.
 
 mod connecting;
+mod plain;
 mod wire;
 
 use std::{collections::HashMap, io};
@@ -76,6 +77,12 @@ pub(crate) const APART: u16 = 4096;
 /// Its session has deadlines of its own, and is told of the end.
 pub(crate) const TIMED: u16 = 8192;
 
+/// It has no socket: its client comes by requests.
+pub(crate) const PLAIN: u16 = 16_384;
+
+/// There is a socket that it may go on over.
+pub(crate) const TRIED: u16 = 32_768;
+
 /// The flags that keep a connection from being read.
 pub(crate) const UNREAD: u16 = PAUSED | BUSY | HELD;
 
@@ -102,6 +109,8 @@ pub(crate) enum Stage {
     Head(Option<Box<PartialHead>>),
     /// A door's session. Absent while the session is being called.
     Open(Option<Box<dyn Session>>),
+    /// A member without a socket may go on over this one.
+    Trial(MemberKey),
     /// The last bytes are on their way; what still comes in is read and dropped.
     Linger,
 }
@@ -156,6 +165,8 @@ pub(crate) struct Connections {
     wires: HashMap<u32, Wire>,
     /// Who waits until nothing is left to be sent, by slot.
     flushes: HashMap<u32, Vec<oneshot::Sender<()>>>,
+    /// The sockets that members without one may go on over, by the member's slot.
+    trials: HashMap<u32, MemberKey>,
 }
 
 /// What one read brought.
@@ -187,6 +198,7 @@ impl Connections {
             gauges: HashMap::new(),
             wires: HashMap::new(),
             flushes: HashMap::new(),
+            trials: HashMap::new(),
         }
     }
 
@@ -273,6 +285,9 @@ impl Connections {
         if hot.flags & APART != 0 {
             self.wires.remove(&key.slot);
         }
+        if hot.flags & TRIED != 0 {
+            self.trials.remove(&key.slot);
+        }
         hot.generation = hot.generation.wrapping_add(1);
         hot.flags = 0;
         hot.form = 0;
@@ -284,7 +299,7 @@ impl Connections {
     /// Whether `key` still names the connection that it was given for.
     pub(crate) fn is_current(&self, key: MemberKey) -> bool {
         self.hot.get(key.slot as usize).is_some_and(|hot| {
-            let is_used = hot.socket.is_some() || hot.flags & APART != 0;
+            let is_used = hot.socket.is_some() || hot.flags & (APART | PLAIN) != 0;
             hot.generation == key.generation && is_used
         })
     }
@@ -606,7 +621,9 @@ impl Connections {
     ) -> Uplink {
         match &mut self.cold[key.slot as usize].stage {
             Stage::Open(Some(session)) => session.uplink(secret, len, self.now, settings),
-            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Linger => Uplink::Unknown,
+            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Trial(_) | Stage::Linger => {
+                Uplink::Unknown
+            }
         }
     }
 }

@@ -80,6 +80,8 @@ impl Shard {
                     self.close(key, CloseReason::ShuttingDown);
                     draining.told += 1;
                 }
+                // Its member is told.
+                Stage::Trial(_) => {}
                 Stage::Free | Stage::Linger => {}
             }
         }

@@ -60,6 +60,7 @@ pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::R
         limits: settings.http_limits,
         policy,
         claims: Box::new(|_| false),
+        checked: Box::new(|_| false),
         router: settings.metrics_router.clone(),
         metrics: Arc::clone(&settings.metrics),
         stopping,
@@ -104,6 +105,10 @@ impl HttpSide {
             claims: {
                 let door = settings.door.clone();
                 Box::new(move |head| door::claims(&door, head))
+            },
+            checked: {
+                let mounts = Arc::clone(&settings.door.mounts);
+                Box::new(move |path| door::checks(&mounts, path))
             },
             router: settings.router.clone(),
             metrics: Arc::clone(&settings.metrics),

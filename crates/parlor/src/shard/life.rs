@@ -214,6 +214,16 @@ impl Shard {
     pub(super) fn admit(&mut self, key: MemberKey, opened: Opened, rest: &mut [u8]) {
         let (session, form) = match opened {
             Opened::Session { session, form } => (session, form),
+            Opened::Trial { owner, agreement } => {
+                self.send_reply(key);
+                self.begin_trial(key, owner, |session, turn| {
+                    session.begin_trial(agreement, turn)
+                });
+                if !rest.is_empty() && self.connections.is_current(key) {
+                    self.hear_trial(key, owner, rest);
+                }
+                return;
+            }
             // The connection was passed on.
             Opened::Elsewhere(_) => return,
             Opened::Refused(reason) => {
@@ -342,8 +352,10 @@ impl Shard {
 
     /// The peer has ended its side, or the connection broke.
     pub(super) fn end(&mut self, key: MemberKey, end: End) {
+        self.end_trial(key);
         self.count_end(key, end);
         self.part(key, end);
+        self.drop_trial(key);
         self.hub.disconnect(key, &mut self.effects);
         drop(self.connections.remove(key));
         self.perform();
@@ -370,6 +382,10 @@ impl Shard {
 
     /// Our goodbye is said: the member is gone, the bytes on their way are given time.
     pub(super) fn linger(&mut self, key: MemberKey, end: End) {
+        if self.is_plain(key) {
+            return self.end(key, end);
+        }
+        self.end_trial(key);
         self.count_end(key, end);
         self.part(key, end);
         self.hub.disconnect(key, &mut self.effects);
@@ -422,7 +438,7 @@ impl Shard {
             Stage::Open(Some(session)) => session,
             // It has been told, and has its deadline.
             Stage::Linger => return,
-            Stage::Open(None) | Stage::Head(_) | Stage::Free => {
+            Stage::Open(None) | Stage::Head(_) | Stage::Trial(_) | Stage::Free => {
                 return self.end(key, reason.into());
             }
         };
@@ -467,7 +483,7 @@ impl Shard {
                     self.connections.counters.refused(Refused::Timeout);
                     self.linger(key, End::Peer);
                 }
-                Stage::Linger => self.end(key, End::Peer),
+                Stage::Trial(_) | Stage::Linger => self.end(key, End::Peer),
                 Stage::Open(_) => self.check_on(key),
             }
         }

@@ -19,6 +19,7 @@ use parlor_hub::{MemberKey, RoomName, Seeds, ShardId, Word};
 use super::accept::Newcomer;
 use super::outside::Publish;
 use super::visit::{Arrival, Visit};
+use crate::door::{Ask, Follow, Sid};
 use crate::embed::{Command, Post, SendError};
 
 /// Above so many waiting bytes the posting shards stop reading.
@@ -35,6 +36,10 @@ pub(crate) enum Mail {
     Passed(Newcomer, Bytes),
     /// A message from outside the shards.
     Publish(Box<Publish>),
+    /// A request by HTTP for a session, or for a new one.
+    Ask(Box<Ask>),
+    /// What comes later of such a request.
+    Follow(Sid, Box<Follow>),
     /// Something that a handle asks for.
     Command(Box<Command>),
     /// A client whose request came to a server of the embedder's.

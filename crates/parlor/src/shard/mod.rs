@@ -17,6 +17,7 @@ mod life;
 mod mailbox;
 mod outside;
 mod poll;
+mod requests;
 mod turn;
 mod visit;
 mod wheel;

@@ -205,6 +205,10 @@ impl Shard {
                 let partial = partial.take();
                 self.head(key, partial, bytes);
             }
+            Stage::Trial(owner) => {
+                let owner = *owner;
+                self.hear_trial(key, owner, bytes);
+            }
             // Whatever a peer says after our goodbye is read away, within a deadline.
             Stage::Open(_) | Stage::Linger | Stage::Free => {}
         }
@@ -215,6 +219,17 @@ impl Shard {
     pub(super) fn call(
         &mut self,
         key: MemberKey,
+        body: impl FnOnce(&mut dyn Session, &mut Turn<'_>) -> Then,
+    ) {
+        let tried = self.connections.trial_of(key);
+        self.call_by(key, tried.unwrap_or(key), body);
+    }
+
+    /// The same, with the reply going out by another connection.
+    pub(super) fn call_by(
+        &mut self,
+        key: MemberKey,
+        by: MemberKey,
         body: impl FnOnce(&mut dyn Session, &mut Turn<'_>) -> Then,
     ) {
         let Stage::Open(place) = &mut self.connections.cold[key.slot as usize].stage else {
@@ -239,6 +254,8 @@ impl Shard {
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
         let timed = self.connections.hot[key.slot as usize].flags & TIMED != 0;
         let heartbeat = timed.then(|| (session.heartbeat(), session.form()));
+        let tried = self.connections.trial_of(key).is_some();
+        let verdict = tried.then(|| session.verdict());
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
         if let Some((heartbeat, form)) = heartbeat {
             self.connections.set_form(key, form);
@@ -255,11 +272,14 @@ impl Shard {
             // It may end within a frame.
             reply.clear();
         }
-        self.connections.send(key, &reply, 1);
+        self.connections.send(by, &reply, 1);
         if reply.capacity() > KEEP_BYTES {
             reply = Vec::new();
         }
         self.reply = reply;
+        if let Some(verdict) = verdict {
+            self.judge(key, verdict);
+        }
         match result {
             Ok(Then::Continue) => {}
             Ok(Then::Linger(end)) => self.linger(key, end),
@@ -299,6 +319,8 @@ impl Shard {
                 Mail::Publish(publish) => self.publish(*publish),
                 Mail::Socket(newcomer) => self.welcome(newcomer),
                 Mail::Passed(newcomer, read) => self.take_passed(newcomer, read),
+                Mail::Ask(ask) => self.take_request(*ask),
+                Mail::Follow(sid, follow) => self.follow(sid, *follow),
                 Mail::Command(command) => self.command(*command),
                 Mail::Visit(visit) => self.visit(*visit),
                 Mail::Arrive(key, arrival) => self.arrive(key, arrival),

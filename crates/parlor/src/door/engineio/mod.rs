@@ -5,7 +5,9 @@
 
 mod application;
 mod open;
+mod plain;
 mod registry;
+mod request;
 mod session;
 mod sid;
 #[cfg(test)]
@@ -18,8 +20,15 @@ use parlor_proto::{engineio::Options, websocket};
 use crate::metrics::Door;
 
 pub(crate) use application::{Application, Applications, Forbidden, Opening, Port};
+pub(crate) use open::open_polling;
 pub(super) use open::{Refused, open_socket};
+pub(crate) use plain::Verdict;
 pub(crate) use registry::Registry;
+pub(crate) use request::{
+    Answer, Ask, Asked, Body, Follow, New, Reply, Request, Route, follow, may_open, route,
+    session_of, unknown,
+};
+pub(crate) use sid::Sid;
 
 /// A path that Engine.IO is spoken at, and what for.
 pub(crate) struct Mount {
@@ -29,6 +38,10 @@ pub(crate) struct Mount {
     pub(crate) door: Door,
     /// The settings of its sessions.
     pub(crate) options: Options,
+    /// The name of the cookie that tells the id of a new session; none for none.
+    pub(crate) cookie: Option<Box<str>>,
+    /// Answers to GETs of at least so many bytes are compressed; none never.
+    pub(crate) compress_from: Option<usize>,
     /// Compression on WebSocket.
     pub(crate) deflate: websocket::deflate::Policy,
     /// Makes what runs over each session.
@@ -44,12 +57,24 @@ impl fmt::Debug for Mount {
 }
 
 impl Mount {
+    /// What sets the cookie of a new session.
+    fn cookie_of(&self, sid: &str) -> Option<String> {
+        let name = self.cookie.as_ref()?;
+        Some(format!("{name}={sid}; Path=/; HttpOnly; SameSite=Lax"))
+    }
+
     /// The bounds of WebSocket messages there.
     fn socket_options(&self, all: &websocket::Options) -> websocket::Options {
         let mut options = *all;
         options.limits.message_bytes_max = self.options.limits.payload_bytes_max;
         options
     }
+}
+
+/// Whether requests to a path are checked by the protocol there: where they come from, and how
+/// long they are.
+pub(crate) fn checks(mounts: &[Arc<Mount>], path: &str) -> bool {
+    mount_at(mounts, path).is_some()
 }
 
 /// The mount whose path a request's path begins with.

@@ -2,18 +2,16 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use parlor_hub::ShardId;
+use parlor_hub::{MemberKey, ShardId};
 use parlor_proto::{
-    engineio::{Admission, ErrorCode, Method, Query, Request, Upgrade, admit},
-    websocket::{
-        CloseCode, Connection, Role,
-        handshake::{self, Answer},
-    },
+    engineio::{self, Admission, ErrorCode, Method, Query, Request, Upgrade, Version, admit},
+    websocket::handshake::{self, Answer},
 };
 
 use super::{
-    super::{Turn, open::Opened},
-    Mount, Opening,
+    super::{Session, Turn, open::Opened},
+    Application, Mount, Opening,
+    request::{self, New, refusal, respond},
     session::Engine,
     sid::Sid,
 };
@@ -95,7 +93,10 @@ pub(in crate::door) fn open_socket(
     allowed.map_err(|_| ErrorCode::Forbidden)?;
     let opening = match admission {
         Admission::Open(opening) => opening,
-        Admission::Upgrade { .. } => return refuse_second(head, turn),
+        Admission::Upgrade { sid } => {
+            let key = sessions.key(sid);
+            return try_socket(head, mount, key, turn);
+        }
         Admission::Poll { .. } | Admission::Post { .. } => {
             return Err(ErrorCode::BadRequest.into());
         }
@@ -118,16 +119,18 @@ pub(in crate::door) fn open_socket(
     };
     let application = mount.applications.open(&opening, turn);
     let application = application.map_err(|_| ErrorCode::Forbidden)?;
+    let cookie = mount.cookie_of(&sid.to_text());
+    let headers = cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
     let answer = Answer {
         protocol: upgrade.protocols().first().copied(),
         deflate: agreement,
-        headers: &[],
+        headers: headers.as_slice(),
     };
     let answered = upgrade.respond(answer, turn.reply);
     answered.map_err(|_| ErrorCode::BadRequest)?;
     let session = Engine::websocket(mount, (sid, version), agreement, application, turn);
     Ok(Opened::Session {
-        form: session.form(),
+        form: session.shared_form(),
         session: Box::new(session),
     })
 }
@@ -138,20 +141,77 @@ fn elsewhere(query: &Query<'_>, turn: &Turn<'_>) -> Option<ShardId> {
     (shard != turn.tools.shard && shard.0 < turn.tools.settings.shards).then_some(shard)
 }
 
-/// The session is on a WebSocket, or tries one: this one is closed after its handshake.
-fn refuse_second(head: &Head<'_, '_>, turn: &mut Turn<'_>) -> Result<Opened, Refused> {
+/// A WebSocket that a session may go on over. Where it may not the session says so, behind the
+/// handshake.
+fn try_socket(
+    head: &Head<'_, '_>,
+    mount: &Arc<Mount>,
+    owner: Option<MemberKey>,
+    turn: &mut Turn<'_>,
+) -> Result<Opened, Refused> {
+    let owner = owner.ok_or(ErrorCode::UnknownSid)?;
     let upgrade = handshake::validate(handshake_of(head)).map_err(Refused::Handshake)?;
+    let agreement = upgrade.deflate(&mount.deflate);
     let answer = Answer {
         protocol: upgrade.protocols().first().copied(),
-        deflate: None,
+        deflate: agreement,
         headers: &[],
     };
     let answered = upgrade.respond(answer, turn.reply);
     answered.map_err(|_| ErrorCode::BadRequest)?;
-    let mut socket = Connection::new(Role::Server, None);
-    let code = Some(CloseCode::POLICY_VIOLATION);
-    socket.close(code, "the session has a socket", None, turn.reply);
-    Ok(Opened::Refused(metrics::Refused::Handshake))
+    Ok(Opened::Trial { owner, agreement })
+}
+
+/// Opens a session over polling; one that is refused is answered, and is none.
+pub(crate) fn open_polling(new: New, turn: &mut Turn<'_>) -> Option<Box<dyn Session>> {
+    let New {
+        mount,
+        opening,
+        request,
+        answer,
+    } = new;
+    let opened = open_application(&mount, opening, &request, turn);
+    match opened {
+        Ok((named, application)) => {
+            let get = (request.id, opening.form(), answer);
+            let session = Engine::polling(&mount, named, get, application, turn);
+            Some(Box::new(session))
+        }
+        Err(code) => {
+            respond(answer, refusal(code));
+            None
+        }
+    }
+}
+
+/// What a new session is called and speaks, and what runs over it.
+type Named = ((Sid, Version), Box<dyn Application>);
+
+fn open_application(
+    mount: &Mount,
+    opening: engineio::Opening,
+    ask: &request::Request,
+    turn: &mut Turn<'_>,
+) -> Result<Named, ErrorCode> {
+    let version = opening.version()?;
+    let random = turn.tools.secret().map_err(|_| ErrorCode::Forbidden)?;
+    let sid = Sid::new(turn.tools.shard, random);
+    let headers: Vec<httparse::Header<'_>> = ask
+        .headers
+        .iter()
+        .map(|(name, value)| httparse::Header { name, value })
+        .collect();
+    let opening = Opening {
+        sid: &sid.to_text(),
+        version,
+        transport: opening.transport(),
+        target: &ask.target,
+        headers: &headers,
+        peer: ask.peer,
+    };
+    let application = mount.applications.open(&opening, turn);
+    let application = application.map_err(|_| ErrorCode::Forbidden)?;
+    Ok(((sid, version), application))
 }
 
 fn handshake_of<'a>(

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use parlor_proto::engineio::Known;
+use parlor_hub::MemberKey;
+use parlor_proto::engineio::{Known, Transport};
 
 use super::sid::Sid;
 
@@ -16,12 +17,13 @@ pub(crate) struct Registry {
 /// One session.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
+    key: MemberKey,
     known: Known,
 }
 
 impl Registry {
-    pub(super) fn add(&mut self, sid: Sid, known: Known) {
-        self.sessions.insert(sid, Entry { known });
+    pub(super) fn add(&mut self, sid: Sid, key: MemberKey, known: Known) {
+        self.sessions.insert(sid, Entry { key, known });
     }
 
     pub(super) fn remove(&mut self, sid: Sid) {
@@ -32,5 +34,22 @@ impl Registry {
     pub(super) fn known(&self, sid: &str) -> Option<Known> {
         let entry = self.sessions.get(&Sid::parse(sid)?)?;
         Some(entry.known)
+    }
+
+    /// The connection of the session that a client names.
+    pub(super) fn key(&self, sid: &str) -> Option<MemberKey> {
+        self.key_of(Sid::parse(sid)?)
+    }
+
+    /// The connection of a session.
+    pub(super) fn key_of(&self, sid: Sid) -> Option<MemberKey> {
+        Some(self.sessions.get(&sid)?.key)
+    }
+
+    /// A session has gone on to WebSocket.
+    pub(super) fn upgraded(&mut self, sid: Sid) {
+        if let Some(entry) = self.sessions.get_mut(&sid) {
+            entry.known.transport = Transport::WebSocket;
+        }
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use parlor_proto::{
-    engineio::{self, CloseCause, Data, Frame, Known, Output, SocketEnd, Transport, Version},
+    engineio::{
+        self, CloseCause, Content, Data, ErrorCode, Form, Frame, Known, Output, PollId, SocketEnd,
+        Transport, Version,
+    },
     websocket::{
         CloseCode, Connection, Event, Input, Kind, Message, Role,
         deflate::Agreement,
@@ -18,8 +21,12 @@ use super::{
         socket::{PONGS_AT_ONCE, goodbye, head_len, is_over_rate, meter, pong},
     },
     Application, Mount, Port,
+    plain::{Plain, Verdict},
+    request::{Answer, Asked, Body, Reply, refusal, respond},
     sid::Sid,
 };
+use tokio::sync::oneshot;
+
 use crate::metrics::{Door, End};
 
 /// A session.
@@ -31,6 +38,8 @@ pub(crate) struct Engine {
     sid: Sid,
     /// The WebSocket that it is on.
     socket: Option<Connection>,
+    /// While it goes over polling.
+    plain: Option<Box<Plain>>,
     meter: Option<Box<Meter>>,
     /// Why it has ended.
     cause: Option<CloseCause>,
@@ -70,13 +79,51 @@ impl Engine {
             transport: Transport::WebSocket,
             version,
         };
-        turn.tools.sessions.add(sid, known);
+        turn.tools.sessions.add(sid, turn.key, known);
         Self {
             session,
             application,
             mount: Arc::clone(mount),
             sid,
             socket: Some(Connection::new(Role::Server, agreement)),
+            plain: None,
+            meter: meter(turn),
+            cause: None,
+            told: false,
+            goodbye: None,
+        }
+    }
+
+    /// A session that opens over polling, with the GET that opens it.
+    pub(super) fn polling(
+        mount: &Arc<Mount>,
+        (sid, version): (Sid, Version),
+        (id, form, answer): (u64, Form, oneshot::Sender<Answer>),
+        application: Box<dyn Application>,
+        turn: &mut Turn<'_>,
+    ) -> Self {
+        let options = &mount.options;
+        let text = sid.to_text();
+        let mut session = engineio::Session::polling(&text, version, options, turn.now);
+        let mut plain = Box::<Plain>::default();
+        plain.cookie = mount.cookie_of(&text);
+        let known = Known {
+            transport: Transport::Polling,
+            version,
+        };
+        turn.tools.sessions.add(sid, turn.key, known);
+        let id = PollId(id);
+        match session.poll(id, form, options, turn.now) {
+            Ok(()) => plain.wait(id, answer),
+            Err(code) => respond(answer, refusal(code)),
+        }
+        Self {
+            session,
+            application,
+            mount: Arc::clone(mount),
+            sid,
+            socket: None,
+            plain: Some(plain),
             meter: meter(turn),
             cause: None,
             told: false,
@@ -85,7 +132,7 @@ impl Engine {
     }
 
     /// The wire form that the member hears, if it is a shared one.
-    pub(super) fn form(&self) -> Option<u8> {
+    pub(super) fn shared_form(&self) -> Option<u8> {
         let socket = self.socket.as_ref()?;
         match socket.agreement() {
             None => self.application.form(self.session.version()),
@@ -135,19 +182,42 @@ impl Engine {
         }
     }
 
+    /// The WebSocket that the session is on, or the one that it tries.
+    fn current(&mut self) -> Option<&mut Connection> {
+        let trial = self.plain.as_mut().and_then(|plain| plain.trial.as_mut());
+        self.socket.as_mut().or(trial)
+    }
+
     /// Does what the session wants done, as far as that needs no turn.
     fn flush(&mut self, tools: &mut Tools, reply: &mut Vec<u8>) {
         while let Some(output) = self.session.poll_output(&self.mount.options) {
             match output {
+                Output::Respond { id, response } => {
+                    if let Some(plain) = &mut self.plain {
+                        tools.traffic.messages_out += 1;
+                        plain.respond(id, response);
+                    }
+                }
                 Output::Send(frame) => {
-                    if let Some(socket) = &mut self.socket {
+                    if let Some(socket) = self.current() {
                         write(socket, &frame, tools, reply);
                     }
                 }
                 Output::CloseSocket => {
-                    if let Some(socket) = &mut self.socket {
-                        let (code, text) = self.goodbye.unzip();
+                    let (code, text) = self.goodbye.unzip();
+                    if let Some(socket) = self.current() {
                         socket.close(code, text.unwrap_or_default(), None, reply);
+                    }
+                    if let Some(plain) = &mut self.plain {
+                        plain.trial = None;
+                        plain.verdict = Verdict::Drop;
+                    }
+                }
+                Output::Upgraded => {
+                    if let Some(plain) = &mut self.plain {
+                        self.socket = plain.trial.take();
+                        plain.verdict = Verdict::Adopt;
+                        tools.sessions.upgraded(self.sid);
                     }
                 }
                 Output::Closed(cause) => self.cause = Some(cause),
@@ -177,11 +247,96 @@ impl Engine {
         }
     }
 
-    /// The WebSocket has ended, or is about to.
-    fn socket_ended(&mut self, end: SocketEnd, turn: &mut Turn<'_>) {
+    /// The WebSocket has ended, or is about to: that of the session, or the one that it tries.
+    fn socket_ended(&mut self, end: SocketEnd, turn: &mut Turn<'_>) -> Then {
         let now = self.in_time(turn.now);
         self.session.websocket_closed(end, &self.mount.options, now);
+        if self.socket.is_none()
+            && let Some(plain) = &mut self.plain
+        {
+            plain.trial = None;
+            plain.verdict = Verdict::Drop;
+            return self.settle(turn);
+        }
         self.settle(turn);
+        match end {
+            SocketEnd::Closed => Then::End,
+            SocketEnd::Failed => Then::Linger(End::Violation),
+        }
+    }
+
+    /// A GET came in.
+    fn poll(&mut self, id: u64, form: Form, answer: oneshot::Sender<Answer>, now: u64) {
+        let id = PollId(id);
+        let polled = self.session.poll(id, form, &self.mount.options, now);
+        match (polled, &mut self.plain) {
+            (Ok(()), Some(plain)) => plain.wait(id, answer),
+            (Ok(()), None) => respond(answer, refusal(ErrorCode::BadRequest)),
+            (Err(code), _) => respond(answer, refusal(code)),
+        }
+    }
+
+    /// The head of a POST came in.
+    fn post(
+        &mut self,
+        content: Content,
+        body: Option<Body>,
+        answer: oneshot::Sender<Answer>,
+        turn: &mut Turn<'_>,
+    ) {
+        let now = self.in_time(turn.now);
+        if let Err(code) = self.session.post_begin(&self.mount.options, now) {
+            return respond(answer, refusal(code));
+        }
+        if let Some(plain) = &mut self.plain {
+            plain.content = Some(content);
+        }
+        match body {
+            Some(body) => self.post_body(body, answer, turn),
+            // A client that has gone is told of by itself.
+            None => drop(answer.send(Answer::SendBody)),
+        }
+    }
+
+    /// The body of a POST is there, or will not come.
+    fn post_body(&mut self, body: Body, answer: oneshot::Sender<Answer>, turn: &mut Turn<'_>) {
+        let now = self.in_time(turn.now);
+        let options = self.mount.options;
+        let content = self.plain.as_mut().and_then(|plain| plain.content.take());
+        let reply = match body {
+            Body::TooLarge => {
+                self.session.post_too_large(&options, now);
+                Reply::too_large()
+            }
+            Body::Cut => {
+                self.session.post_aborted(&options, now);
+                refusal(ErrorCode::BadRequest)
+            }
+            Body::Whole(body) => {
+                let content = content.unwrap_or(Content::Text);
+                match self.take_payload(content, &body, now, turn) {
+                    Ok(()) => Reply::ok(),
+                    Err(code) => refusal(code),
+                }
+            }
+        };
+        respond(answer, reply);
+    }
+
+    /// Takes in the packets of a POST.
+    fn take_payload(
+        &mut self,
+        content: Content,
+        body: &[u8],
+        now: u64,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ErrorCode> {
+        let options = self.mount.options;
+        let mut payload = self.session.post_end(content, body, &options, now)?;
+        while let Some(data) = self.session.receive(&mut payload, &options, now)? {
+            self.hand_over(&data, turn);
+        }
+        Ok(())
     }
 }
 
@@ -242,7 +397,7 @@ impl Session for Engine {
         let mut input = Input::new(bytes);
         let mut pongs = 0;
         let then = loop {
-            let Some(socket) = &mut self.socket else {
+            let Some(socket) = self.current() else {
                 break Then::Continue;
             };
             match socket.receive(&mut input, &options, &mut scratch) {
@@ -256,8 +411,7 @@ impl Session for Engine {
                 }
                 Ok(Some(Event::Close { .. })) => {
                     socket.transmit(None, turn.reply);
-                    self.socket_ended(SocketEnd::Closed, turn);
-                    break Then::End;
+                    break self.socket_ended(SocketEnd::Closed, turn);
                 }
                 Ok(Some(Event::Ping(_))) if pongs < PONGS_AT_ONCE => {
                     pongs += 1;
@@ -267,18 +421,70 @@ impl Session for Engine {
                 Err(error) => {
                     tracing::debug!(%error, "websocket connection failed");
                     socket.fail(&error, None, turn.reply);
-                    self.socket_ended(SocketEnd::Failed, turn);
-                    break Then::Linger(End::Violation);
+                    break self.socket_ended(SocketEnd::Failed, turn);
                 }
             }
         };
         turn.tools.scratch = scratch;
         if then == Then::Continue
-            && let Some(socket) = &mut self.socket
+            && let Some(socket) = self.current()
         {
             pong(socket, turn);
         }
         then
+    }
+
+    fn request(&mut self, asked: Asked, turn: &mut Turn<'_>) -> Then {
+        let now = self.in_time(turn.now);
+        match asked {
+            Asked::Poll { id, form, answer } => self.poll(id, form, answer, now),
+            Asked::Post {
+                content,
+                body,
+                answer,
+            } => self.post(content, body, answer, turn),
+            Asked::Body { body, answer } => self.post_body(body, answer, turn),
+            Asked::Gone(id) => {
+                let id = PollId(id);
+                self.session.poll_aborted(id, &self.mount.options, now);
+            }
+            Asked::Cut => self.session.post_aborted(&self.mount.options, now),
+        }
+        self.settle(turn)
+    }
+
+    fn begin_trial(&mut self, agreement: Option<Agreement>, turn: &mut Turn<'_>) -> bool {
+        let now = self.in_time(turn.now);
+        let mut socket = Connection::new(Role::Server, agreement);
+        let opened = self.session.websocket_open(&self.mount.options, now);
+        if let (Ok(()), Some(plain)) = (opened, &mut self.plain) {
+            plain.trial = Some(socket);
+            // That of the one before is of no concern.
+            plain.verdict = Verdict::Wait;
+            return true;
+        }
+        let code = Some(CloseCode::POLICY_VIOLATION);
+        socket.close(code, "the session goes on elsewhere", None, turn.reply);
+        false
+    }
+
+    fn end_trial(&mut self, turn: &mut Turn<'_>) -> Then {
+        self.socket_ended(SocketEnd::Closed, turn)
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        let Some(plain) = &mut self.plain else {
+            return Verdict::Drop;
+        };
+        let verdict = std::mem::take(&mut plain.verdict);
+        if verdict == Verdict::Adopt {
+            self.plain = None;
+        }
+        verdict
+    }
+
+    fn form(&self) -> Option<u8> {
+        self.shared_form()
     }
 
     fn hear(&mut self, news: &News<'_>, turn: &mut Turn<'_>) -> Then {
@@ -308,10 +514,6 @@ impl Session for Engine {
                 head + self.application.boundary(frames, sent)
             }
         }
-    }
-
-    fn form(&self) -> Option<u8> {
-        self.form()
     }
 
     fn writable(&mut self, turn: &mut Turn<'_>) {

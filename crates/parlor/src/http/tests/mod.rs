@@ -93,6 +93,7 @@ async fn start(setup: Setup) -> Server {
     let pages = pages(&handled, &release, &slow_ended);
     let draining = Arc::new(AtomicBool::new(false));
     let routes = Routes {
+        polled: Router::new(),
         doors: setup.doors,
         assets: setup.assets,
         pages,
@@ -107,6 +108,7 @@ async fn start(setup: Setup) -> Server {
         limits: setup.limits,
         policy,
         claims: Box::new(|head| head.path() == "/door"),
+        checked: Box::new(|_| false),
         router,
         metrics: Arc::default(),
         stopping,

@@ -19,7 +19,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{APART, Connections, Read, Stage, token};
+use super::{APART, Connections, PLAIN, Read, Stage, token};
 use crate::{
     door::CloseReason,
     shard::mailbox::{Mail, Mailbox},
@@ -209,6 +209,7 @@ impl Connections {
         match self.wires.get_mut(&key.slot) {
             Some(Wire::Stream(pipe)) => pipe.read(buffer),
             Some(Wire::Answer(_) | Wire::Nowhere) => Read::Empty,
+            None if self.hot[key.slot as usize].flags & PLAIN != 0 => Read::Empty,
             None => Read::End,
         }
     }

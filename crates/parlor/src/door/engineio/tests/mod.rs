@@ -13,6 +13,9 @@ use parlor_proto::engineio::{
 };
 use tokio::sync::oneshot;
 
+mod polling;
+mod upgrade;
+
 use super::{Application, Applications, Forbidden, Mount, Opening, Port};
 use crate::{
     Config, Server,
@@ -52,15 +55,14 @@ impl Application for Echo {
                 port.send("bye".into());
                 port.close();
             }
+            "pending?" => self.note(format!("pending {}", port.is_writable())),
             "panic" => panic!("as asked"),
             text => port.send(text.into()),
         }
     }
 
     fn binary(&mut self, bytes: &[u8], port: &mut Port<'_>, _: &mut Turn<'_>) {
-        if port.is_writable() {
-            port.send_plain(Message::Binary(bytes.to_vec().into()));
-        }
+        port.send_plain(Message::Binary(bytes.to_vec().into()));
     }
 
     fn hear(&mut self, _: &News<'_>, _: &mut Port<'_>, _: &mut Turn<'_>) {}
@@ -97,7 +99,10 @@ impl Applications for Echoes {
                 .iter()
                 .any(|header| header.name.eq_ignore_ascii_case("host"))
         );
-        assert_eq!(opening.transport, Transport::WebSocket);
+        assert_eq!(
+            opening.target.contains("=polling"),
+            opening.transport == Transport::Polling
+        );
         if opening.target.contains("refuse") {
             return Err(Forbidden);
         }
@@ -116,11 +121,17 @@ struct TestServer {
 
 impl TestServer {
     fn start(options: Options) -> Self {
+        Self::start_with(options, None)
+    }
+
+    fn start_with(options: Options, cookie: Option<&str>) -> Self {
         let (told, log) = channel();
         let mount = Mount {
             path: "/engine.io/".into(),
             door: Door::EngineIo,
             options,
+            cookie: cookie.map(Into::into),
+            compress_from: Some(1024),
             deflate: parlor_proto::websocket::deflate::Policy::new(
                 parlor_proto::websocket::deflate::Mode::Off,
             ),
@@ -163,6 +174,97 @@ impl TestServer {
         drop(self.stop.take());
         self.thread.take().unwrap().join().unwrap();
     }
+}
+
+/// The answer to a request.
+struct Reply {
+    status: u16,
+    /// In lower case.
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl TestServer {
+    /// Sends a request on a connection of its own.
+    fn send(&self, method: &str, query: &str, more: &str, body: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = match (method, more.contains("Content-Length")) {
+            ("POST", false) => format!("Content-Length: {}\r\n", body.len()),
+            _ => String::new(),
+        };
+        let head = format!(
+            "{method} /engine.io/?{query} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             {length}{more}\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        stream
+    }
+
+    fn ask(&self, method: &str, query: &str, more: &str, body: &[u8]) -> Reply {
+        read(self.send(method, query, more, body))
+    }
+
+    fn get(&self, query: &str) -> Reply {
+        self.ask("GET", query, "", b"")
+    }
+
+    fn post(&self, query: &str, body: &str) -> Reply {
+        self.ask("POST", query, "", body.as_bytes())
+    }
+
+    /// Sends a GET that is pending when this returns.
+    fn get_pending(&self, query: &str) -> TcpStream {
+        let stream = self.send("GET", query, "", b"");
+        loop {
+            assert_eq!(self.post(query, "4pending?").status, 200);
+            let line = loop {
+                let line = self.log.recv_timeout(PATIENCE).unwrap();
+                if line.starts_with("pending") {
+                    break line;
+                }
+            };
+            if line == "pending true" {
+                return stream;
+            }
+        }
+    }
+
+    /// Opens a session over polling; the query of its requests, and its id.
+    fn poll(&self, version: u8) -> (String, String) {
+        let query = format!("EIO={version}&transport=polling");
+        let open = self.get(&query);
+        assert_eq!(open.status, 200, "{}", open.head);
+        let text = open.text();
+        let json = text.get(text.find('{').unwrap()..).unwrap();
+        let json = json.split('\u{1e}').next().unwrap();
+        let open: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(open["upgrades"], serde_json::json!(["websocket"]));
+        let sid = open["sid"].as_str().unwrap().to_owned();
+        (format!("{query}&sid={sid}"), sid)
+    }
+}
+
+/// Reads an answer to the end of its connection.
+fn read(mut stream: TcpStream) -> Reply {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .expect("an answer");
+    let body = bytes.split_off(end + 4);
+    let head = String::from_utf8(bytes).unwrap().to_ascii_lowercase();
+    let status = head.get(9..12).unwrap().parse().unwrap();
+    Reply { status, head, body }
 }
 
 /// A WebSocket client that knows short frames.

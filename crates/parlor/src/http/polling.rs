@@ -1,0 +1,347 @@
+//! Long-polling of Engine.IO: requests on their way to the sessions, and the answers back.
+
+use std::{
+    future::{Future as _, poll_fn},
+    io::Write as _,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{ConnectInfo, Request, State},
+    response::Response,
+    routing::any,
+};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use parlor_proto::engineio::Method;
+use tokio::{sync::oneshot, time::sleep};
+
+use crate::{
+    handle::{Handle, engine},
+    policy::{Policy, Provenance},
+};
+
+/// A path that is polled.
+#[derive(Debug, Clone)]
+pub(crate) struct Polled {
+    /// The path, which ends with a slash.
+    pub(crate) path: String,
+    /// Its place among all such.
+    pub(crate) mount: usize,
+    /// The longest body of a POST, in bytes.
+    pub(crate) body_bytes_max: usize,
+    /// Answers to GETs of at least so many bytes are compressed; none never.
+    pub(crate) compress_from: Option<usize>,
+}
+
+/// What the requests of one path need.
+struct Context {
+    polled: Polled,
+    handle: Handle,
+    policy: Policy,
+    /// The number of the last request.
+    last: AtomicU64,
+}
+
+/// While the shard of a session is behind, requests wait: so long between two looks, and at most
+/// so often.
+const BEHIND: (Duration, u32) = (Duration::from_millis(5), 2000);
+
+/// The routes of a path.
+pub(crate) fn routes(polled: Polled, handle: Handle, policy: Policy) -> Router {
+    let path = polled.path.clone();
+    let context = Arc::new(Context {
+        polled,
+        handle,
+        policy,
+        last: AtomicU64::new(0),
+    });
+    Router::new()
+        .route(&path, any(serve))
+        .route(&format!("{path}{{*rest}}"), any(serve))
+        .with_state(context)
+}
+
+/// Tells the shard what becomes of a request whose client goes before it is answered.
+struct Watch<'a> {
+    context: &'a Context,
+    sid: Option<engine::Sid>,
+    follow: Option<engine::Follow>,
+}
+
+impl Watch<'_> {
+    fn done(&mut self) {
+        self.follow = None;
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let (Some(sid), Some(follow)) = (self.sid, self.follow.take()) {
+            self.context.handle.follow(sid, follow);
+        }
+    }
+}
+
+async fn serve(
+    State(context): State<Arc<Context>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let sid = engine::session_of(target);
+    let id = context.last.fetch_add(1, Ordering::Relaxed);
+    let method = match parts.method {
+        http::Method::GET => Method::Get,
+        http::Method::POST => Method::Post,
+        _ => Method::Other,
+    };
+    let provenance = Provenance::of_map(&parts.headers);
+    let mut body = (method == Method::Post).then_some(body);
+    let ask = engine::Ask {
+        mount: context.polled.mount,
+        method,
+        target: target.to_owned(),
+        headers: match method == Method::Get && engine::may_open(target) {
+            true => fields(&parts.headers),
+            false => Vec::new(),
+        },
+        content_type: parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .map(|value| value.as_bytes().to_vec()),
+        peer,
+        allowed: context.policy.check_origin(&provenance).is_ok(),
+        id,
+        body: None,
+    };
+    let mut watch = Watch {
+        context: &context,
+        sid,
+        follow: Some(match method {
+            Method::Post => engine::Follow::Cut,
+            Method::Get | Method::Other => engine::Follow::Gone(id),
+        }),
+    };
+    let reply = context.exchange(ask, sid, &parts.headers, &mut body).await;
+    watch.done();
+    match reply {
+        Some(reply) => context.response(reply, method, &parts.headers),
+        None => plain(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n"),
+    }
+}
+
+impl Context {
+    /// Asks the session, and gives it the body where there is one. `None` where the server cannot
+    /// take the request now.
+    async fn exchange(
+        &self,
+        mut ask: engine::Ask,
+        sid: Option<engine::Sid>,
+        headers: &HeaderMap,
+        body: &mut Option<Body>,
+    ) -> Option<engine::Reply> {
+        let mut reading = pin!(self.read(headers, body.take()));
+        if ask.method == Method::Post
+            && let Poll::Ready(whole) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await
+        {
+            // A body that is there already goes with its head.
+            ask.body = Some(whole);
+        }
+        match self.send(ask, sid).await? {
+            engine::Answer::Reply(reply) => Some(reply),
+            engine::Answer::SendBody => {
+                let body = reading.await;
+                let (answer, answered) = oneshot::channel();
+                let follow = engine::Follow::Body { body, answer };
+                self.handle.follow(sid?, follow);
+                match answered.await.ok()? {
+                    engine::Answer::Reply(reply) => Some(reply),
+                    engine::Answer::SendBody => None,
+                }
+            }
+        }
+    }
+
+    async fn send(&self, ask: engine::Ask, sid: Option<engine::Sid>) -> Option<engine::Answer> {
+        for _ in 0..BEHIND.1 {
+            if !self.handle.is_behind(sid)? {
+                break;
+            }
+            sleep(BEHIND.0).await;
+        }
+        // A session that ends without a word has forgotten its requests.
+        match self.handle.ask(ask, sid)?.await {
+            Ok(answer) => Some(answer),
+            Err(_) => Some(engine::Answer::Reply(engine::unknown())),
+        }
+    }
+
+    /// Reads a body up to the limit.
+    async fn read(&self, headers: &HeaderMap, body: Option<Body>) -> engine::Body {
+        let bytes_max = self.polled.body_bytes_max;
+        let announced = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > bytes_max) {
+            return engine::Body::TooLarge;
+        }
+        let Some(body) = body else {
+            return engine::Body::Whole(Bytes::new());
+        };
+        let mut stream = body.into_data_stream();
+        let mut whole = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let Ok(chunk) = chunk else {
+                return engine::Body::Cut;
+            };
+            if whole.len().saturating_add(chunk.len()) > bytes_max {
+                return engine::Body::TooLarge;
+            }
+            if whole.is_empty() && announced == Some(chunk.len()) {
+                return engine::Body::Whole(chunk);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        engine::Body::Whole(whole.into())
+    }
+
+    fn response(&self, reply: engine::Reply, method: Method, asked: &HeaderMap) -> Response {
+        let coding = self
+            .polled
+            .compress_from
+            .filter(|from| reply.compress && reply.body.len() >= *from)
+            .and_then(|_| Coding::accepted(asked));
+        let body = match coding {
+            Some(coding) => coding.encode(&reply.body).map(Bytes::from),
+            None => None,
+        };
+        let coding = coding.filter(|_| body.is_some());
+        let mut response = Response::new(Body::from(body.unwrap_or(reply.body)));
+        *response.status_mut() =
+            StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(reply.content_type),
+        );
+        if method == Method::Get {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if let Some(coding) = coding {
+            headers.insert(header::CONTENT_ENCODING, coding.name());
+            headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        }
+        if let Some(cookie) = reply.cookie
+            && let Ok(value) = HeaderValue::try_from(cookie)
+        {
+            headers.insert(header::SET_COOKIE, value);
+        }
+        if reply.status == 413 {
+            // The rest of the body is not read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// How an answer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Deflate,
+}
+
+impl Coding {
+    /// The coding that a client takes: named, and not with a weight of 0 (RFC 9110, section
+    /// 12.5.3).
+    fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(header::ACCEPT_ENCODING);
+        let codings: Vec<&[u8]> = values
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .collect();
+        let takes = |name: &[u8]| {
+            codings.iter().any(|coding| {
+                let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+                let named = parts
+                    .next()
+                    .is_some_and(|part| part.eq_ignore_ascii_case(name));
+                let refused = parts.any(|part| {
+                    let weight = part
+                        .strip_prefix(b"q=")
+                        .or_else(|| part.strip_prefix(b"Q="));
+                    let zero =
+                        |weight: &[u8]| weight.iter().all(|byte| matches!(byte, b'0' | b'.'));
+                    weight.is_some_and(zero)
+                });
+                named && !refused
+            })
+        };
+        [
+            (Self::Gzip, b"gzip".as_slice()),
+            (Self::Deflate, b"deflate"),
+        ]
+        .into_iter()
+        .find_map(|(coding, name)| takes(name).then_some(coding))
+    }
+
+    const fn name(self) -> HeaderValue {
+        match self {
+            Self::Gzip => HeaderValue::from_static("gzip"),
+            Self::Deflate => HeaderValue::from_static("deflate"),
+        }
+    }
+
+    fn encode(self, body: &[u8]) -> Option<Vec<u8>> {
+        let out = Vec::with_capacity(body.len() / 2);
+        // Fast, since each answer is compressed for one client.
+        let level = Compression::fast();
+        match self {
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(out, level);
+                encoder.write_all(body).ok()?;
+                encoder.finish().ok()
+            }
+            Self::Deflate => {
+                let mut encoder = ZlibEncoder::new(out, level);
+                encoder.write_all(body).ok()?;
+                encoder.finish().ok()
+            }
+        }
+    }
+}
+
+fn fields(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

@@ -1,0 +1,69 @@
+//! Connections without a socket: their clients come by requests, until they come by a socket.
+
+use std::io;
+
+use parlor_hub::MemberKey;
+use rustix::fd::AsFd;
+
+use super::{BACKLOG, Connections, PLAIN, READ_CLOSED, TRIED, token};
+use crate::shard::addresses::Place;
+
+impl Connections {
+    /// A place in the slab for one whose client comes by requests.
+    pub(crate) fn insert_plain(&mut self, place: Option<Box<Place>>) -> io::Result<MemberKey> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.grow()?,
+        };
+        self.hot[slot as usize].flags |= PLAIN;
+        self.cold[slot as usize].heard = self.now;
+        self.open += 1;
+        if let Some(place) = place {
+            self.places.insert(slot, place);
+        }
+        Ok(self.key(slot))
+    }
+
+    /// The member tries this socket.
+    pub(crate) fn tie(&mut self, owner: MemberKey, socket: MemberKey) {
+        self.hot[owner.slot as usize].flags |= TRIED;
+        self.trials.insert(owner.slot, socket);
+    }
+
+    /// The socket that a member tries.
+    pub(crate) fn trial_of(&self, owner: MemberKey) -> Option<MemberKey> {
+        if self.hot[owner.slot as usize].flags & TRIED == 0 {
+            return None;
+        }
+        self.trials.get(&owner.slot).copied()
+    }
+
+    /// The member tries no socket any more; tells which one it was.
+    pub(crate) fn untie(&mut self, owner: MemberKey) -> Option<MemberKey> {
+        self.hot[owner.slot as usize].flags &= !TRIED;
+        self.trials.remove(&owner.slot)
+    }
+
+    /// The member goes on over the socket that it tried, with what waits for that.
+    pub(crate) fn adopt(&mut self, owner: MemberKey) -> io::Result<()> {
+        let Some(tried) = self.untie(owner).filter(|tried| self.is_current(*tried)) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let outbox = self.cold[tried.slot as usize].outbox.take();
+        let flags = self.hot[tried.slot as usize].flags & (BACKLOG | READ_CLOSED);
+        let Some(socket) = self.remove(tried) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        self.poll.forget(socket.as_fd())?;
+        self.poll.watch(socket.as_fd(), token(owner))?;
+        let hot = &mut self.hot[owner.slot as usize];
+        hot.flags = hot.flags & !PLAIN | flags;
+        hot.socket = Some(socket);
+        if let Some(outbox) = &outbox {
+            let due = outbox.progress + self.limits.stall_ms;
+            self.wheel.set_earlier(owner.slot, due);
+        }
+        self.cold[owner.slot as usize].outbox = outbox;
+        Ok(())
+    }
+}
