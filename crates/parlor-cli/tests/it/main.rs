@@ -7,4 +7,5 @@ mod hub;
 mod process;
 mod proxy;
 mod serve;
+mod storm;
 mod tap;

@@ -38,7 +38,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts on a free port and waits until it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        Self::start_at("127.0.0.1:0", arguments)
+    }
+
+    /// The same at an address.
+    pub(crate) fn start_at(address: &str, arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", address], arguments].concat();
         let mut child = parlor(&arguments)
             .stderr(Stdio::piped())
             .spawn()

@@ -146,6 +146,12 @@ pub(super) async fn dial(target: &Target, builder: &Builder) -> Result<BoxedIo, 
 
 pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;
+    // Where nobody listens on a port of this machine that the system also gives to connections, an
+    // attempt may be given just that port, and meet itself (RFC 9293, section 3.5). It would keep
+    // the server that comes back from its port.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     stream.set_nodelay(true)?;
     Ok(stream)
 }
