@@ -91,9 +91,134 @@ fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
     })
 }
 
+/// The chunks of a body (RFC 9112, section 7.1), cut at whatever bytes they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chunks {
+    /// In the digits of a length.
+    Length { value: u64, digits: u8 },
+    /// Behind them: an extension, up to the end of the line.
+    Extension { value: u64 },
+    /// So many bytes of a chunk are to come.
+    Bytes(u64),
+    /// The line end behind a chunk.
+    After,
+    /// The last chunk has come; trailers are of no interest.
+    Ended,
+}
+
+/// Not a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MalformedChunk;
+
+impl Chunks {
+    pub(super) const START: Self = Self::Length {
+        value: 0,
+        digits: 0,
+    };
+
+    /// The next piece of content in `input`, which loses what was read; `None` where there is none
+    /// any more.
+    pub(super) fn next<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<&'a [u8]>, MalformedChunk> {
+        while let Some((&byte, rest)) = input.split_first() {
+            match *self {
+                Self::Bytes(left) => {
+                    let len = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                    let (piece, rest) = input.split_at(len);
+                    *input = rest;
+                    *self = match left - len as u64 {
+                        0 => Self::After,
+                        left => Self::Bytes(left),
+                    };
+                    return Ok(Some(piece));
+                }
+                Self::Ended => {
+                    *input = &[];
+                    return Ok(None);
+                }
+                Self::Length { value, digits } => {
+                    *self = Self::in_length(value, digits, byte)?;
+                }
+                Self::Extension { value } if byte == b'\n' => *self = Self::begin(value),
+                Self::Extension { .. } => {}
+                Self::After if byte == b'\r' => {}
+                Self::After if byte == b'\n' => *self = Self::START,
+                Self::After => return Err(MalformedChunk),
+            }
+            *input = rest;
+        }
+        Ok(None)
+    }
+
+    fn in_length(value: u64, digits: u8, byte: u8) -> Result<Self, MalformedChunk> {
+        if let Some(digit) = char::from(byte).to_digit(16) {
+            // 15 digits are more than any chunk has, and do not overflow.
+            return match digits {
+                15.. => Err(MalformedChunk),
+                _ => Ok(Self::Length {
+                    value: value * 16 + u64::from(digit),
+                    digits: digits + 1,
+                }),
+            };
+        }
+        match byte {
+            _ if digits == 0 => Err(MalformedChunk),
+            b'\n' => Ok(Self::begin(value)),
+            b'\r' | b';' | b' ' | b'\t' => Ok(Self::Extension { value }),
+            _ => Err(MalformedChunk),
+        }
+    }
+
+    const fn begin(value: u64) -> Self {
+        match value {
+            0 => Self::Ended,
+            len => Self::Bytes(len),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn content(pieces: &[&[u8]]) -> Result<(Vec<u8>, Chunks), MalformedChunk> {
+        let mut chunks = Chunks::START;
+        let mut content = Vec::new();
+        for mut piece in pieces.iter().copied() {
+            while let Some(bytes) = chunks.next(&mut piece)? {
+                content.extend_from_slice(bytes);
+            }
+        }
+        Ok((content, chunks))
+    }
+
+    #[test]
+    fn chunks_are_put_together_wherever_they_are_cut() {
+        let body = b"3\r\nabc\r\n00A;x=\"y\"\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n";
+        let whole = Ok((b"abc0123456789".to_vec(), Chunks::Ended));
+        assert_eq!(content(&[body]), whole);
+        for at in 0..body.len() {
+            let (one, two) = body.split_at(at);
+            assert_eq!(content(&[one, two]), whole, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn bad_chunks_are_refused() {
+        for body in [
+            &b"\r\n"[..],
+            b"x\r\n",
+            b"-1\r\n",
+            b"+1\r\n",
+            b"0x1\r\n",
+            b"1\r\nab",
+            b"ffffffffffffffff\r\n",
+        ] {
+            assert_eq!(content(&[body]), Err(MalformedChunk), "{body:?}");
+        }
+    }
 
     fn read(bytes: &[u8]) -> (Result<Head, ConnectError>, Vec<u8>) {
         let mut read = Vec::new();

@@ -162,7 +162,7 @@ impl Reason {
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Connect(error) => error.retry_after(),
             Self::Broken(_) | Self::Closed { .. } => None,

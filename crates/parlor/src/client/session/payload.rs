@@ -38,7 +38,7 @@ impl Payload {
     }
 
     /// What JSON text stands for; given back where its base64 is none.
-    pub(super) fn of_json(text: String) -> Result<Self, String> {
+    pub(in crate::client) fn of_json(text: String) -> Result<Self, String> {
         match signal::parse_data(&text) {
             Ok(Content::Text(text)) => Ok(Self::Text(text)),
             Ok(Content::Binary(bytes)) => Ok(Self::Binary(bytes.into())),

@@ -1,0 +1,248 @@
+//! Event streams as the client hears them.
+
+use std::time::Duration;
+
+use parlor::client::{
+    Builder, ConnectError, EventStream,
+    session::{Draft, Event, Payload, Reason, RoomMessage, Session},
+};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::timeout};
+
+use crate::{
+    client_support::{PATIENCE, head, listener, quick, until},
+    proxy::Proxy,
+    support::TestServer,
+};
+
+fn stream(address: std::net::SocketAddr) -> EventStream {
+    let builder = Builder::new(format!("http://{address}/sse/tea")).event_stream();
+    builder.backoff(quick()).start().unwrap()
+}
+
+async fn next<T>(stream: &mut EventStream, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    let found = async {
+        loop {
+            let event = stream.next().await.expect("the stream is not over");
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.expect("it comes in time")
+}
+
+/// Whether this client is in the room again, or for the first time.
+async fn joined(stream: &mut EventStream) -> bool {
+    next(stream, |event| match event {
+        Event::Joined { room, resumed, .. } => (&*room == "tea").then_some(resumed),
+        _ => None,
+    })
+    .await
+}
+
+/// The next message or gap.
+async fn told(stream: &mut EventStream) -> Result<RoomMessage, ()> {
+    next(stream, |event| match event {
+        Event::Message(message) => Some(Ok(message)),
+        Event::Gap { .. } => Some(Err(())),
+        _ => None,
+    })
+    .await
+}
+
+async fn text(stream: &mut EventStream) -> String {
+    match told(stream).await {
+        Ok(message) => message.payload.as_text().unwrap().to_owned(),
+        Err(()) => "gap".to_owned(),
+    }
+}
+
+/// Somebody who speaks in the room.
+async fn speaker(address: std::net::SocketAddr) -> Session {
+    let mut session = Builder::new(format!("ws://{address}/signal"))
+        .session()
+        .backoff(quick())
+        .start()
+        .unwrap();
+    session.join("tea").unwrap();
+    until(&mut session, |event| {
+        matches!(event, Event::Joined { .. }).then_some(())
+    })
+    .await;
+    session
+}
+
+#[tokio::test]
+async fn what_is_said_in_a_room_is_heard() {
+    let server = TestServer::start(|_| {});
+    let mut stream = stream(server.address);
+    assert!(!joined(&mut stream).await);
+    let ann = speaker(server.address).await;
+    let tea = ann.room("tea").unwrap();
+    for (draft, event) in [
+        (Draft::new("two\nlines"), "message"),
+        (Draft::new(vec![0, 255]), "message"),
+        (
+            Draft::new(Payload::json(&[1]).unwrap()).event("score"),
+            "score",
+        ),
+        (Draft::new("text").event("say"), "say"),
+    ] {
+        let said = draft.clone();
+        let id = tea.publish(draft).await.unwrap().await.unwrap();
+        let heard = told(&mut stream).await.unwrap();
+        assert_eq!((heard.id, heard.event.as_str()), (id, event));
+        let reference = tea.publish(said).await.unwrap();
+        reference.await.unwrap();
+        assert_eq!(told(&mut stream).await.unwrap().payload, heard.payload);
+    }
+    let heard = tea.publish(vec![7]).await.unwrap();
+    heard.await.unwrap();
+    assert_eq!(told(&mut stream).await.unwrap().payload, vec![7].into());
+}
+
+#[tokio::test]
+async fn nothing_is_missing_after_a_loss() {
+    let server = TestServer::start(|_| {});
+    let proxy = Proxy::start(server.address).await;
+    let mut stream = stream(proxy.address);
+    joined(&mut stream).await;
+    let ann = speaker(server.address).await;
+    let tea = ann.room("tea").unwrap();
+    // Also before anything was heard.
+    for round in 0..4 {
+        proxy.freeze(true);
+        for number in 0..3 {
+            let receipt = tea.publish(format!("{round}.{number}")).await.unwrap();
+            receipt.await.unwrap();
+        }
+        proxy.cut();
+        proxy.freeze(false);
+        assert!(joined(&mut stream).await, "it resumes");
+        for number in 0..3 {
+            assert_eq!(text(&mut stream).await, format!("{round}.{number}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_a_gap() {
+    let mut first = TestServer::start(|_| {});
+    let proxy = Proxy::start(first.address).await;
+    let mut stream = stream(proxy.address);
+    joined(&mut stream).await;
+    let ann = speaker(first.address).await;
+    let tea = ann.room("tea").unwrap();
+    tea.publish("one").await.unwrap().await.unwrap();
+    assert_eq!(text(&mut stream).await, "one");
+    drop((ann, tea));
+    first.stop();
+    let second = TestServer::start(|_| {});
+    proxy.lead_to(second.address);
+    assert_eq!(text(&mut stream).await, "gap");
+    let bo = speaker(second.address).await;
+    let tea = bo.room("tea").unwrap();
+    tea.publish("two").await.unwrap().await.unwrap();
+    assert_eq!(text(&mut stream).await, "two");
+    // The gap is told once.
+    proxy.cut();
+    assert!(joined(&mut stream).await);
+    tea.publish("three").await.unwrap().await.unwrap();
+    assert_eq!(text(&mut stream).await, "three");
+}
+
+/// Answers one request, and gives its head.
+async fn answer(listener: &TcpListener, response: &str) -> String {
+    let (mut socket, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let head = head(&mut socket).await;
+    socket.write_all(response.as_bytes()).await.unwrap();
+    socket.shutdown().await.unwrap();
+    head
+}
+
+const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n";
+
+#[tokio::test]
+async fn any_server_of_event_streams_will_do() {
+    let (listener, url) = listener().await;
+    let url = url.replace("ws:", "http:");
+    let server = async {
+        let body = "retry: 7\nid: a\ndata: one\n\nid: b\ndata: never whole";
+        let head = answer(&listener, &format!("{STREAM}{body}")).await;
+        assert!(head.contains("\r\nAccept: text/event-stream\r\n"), "{head}");
+        assert!(head.contains("\r\nX-Key: secret\r\n"), "{head}");
+        assert!(!head.contains("Last-Event-ID"), "{head}");
+        let chunked = STREAM.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let body = "a\r\ndata: two\n\r\n1\r\n\n\r\n0\r\n\r\n";
+        let head = answer(&listener, &format!("{chunked}{body}")).await;
+        assert!(head.contains("\r\nLast-Event-ID: a\r\n"), "{head}");
+        answer(&listener, "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\n\r\n").await;
+        answer(&listener, "HTTP/1.1 204 No Content\r\n\r\n").await;
+    };
+    let client = async {
+        let builder = Builder::new(url).header("X-Key", "secret").event_stream();
+        let mut stream = builder.backoff(quick()).start().unwrap();
+        assert_eq!(text(&mut stream).await, "one");
+        assert_eq!(text(&mut stream).await, "two");
+        let end = next(&mut stream, |event| match event {
+            Event::Ended { reason } => Some(reason),
+            _ => None,
+        });
+        let end = end.await;
+        assert!(
+            matches!(&end, Some(Reason::Connect(ConnectError::Refused(refusal)))
+                if refusal.status == 204),
+            "{end:?}"
+        );
+        assert!(stream.next().await.is_none());
+    };
+    tokio::join!(server, client);
+}
+
+#[tokio::test]
+async fn what_is_no_event_stream_ends_it() {
+    let html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n";
+    let long = format!("{STREAM}data: {}\n\n", "x".repeat(3000));
+    let chunks = STREAM.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n") + "nonsense";
+    for response in [html, &long, &chunks] {
+        let (listener, url) = listener().await;
+        let builder = Builder::new(url).message_bytes_max(2000).event_stream();
+        let mut stream = builder.backoff(quick()).start().unwrap();
+        answer(&listener, response).await;
+        let end = next(&mut stream, |event| match event {
+            Event::Ended { reason } => Some(reason),
+            _ => None,
+        });
+        assert!(end.await.is_some(), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_made_anew() {
+    let (listener, url) = listener().await;
+    let builder = Builder::new(url)
+        .ping_interval(Duration::from_millis(30))
+        .ping_timeout(Duration::from_millis(30))
+        .event_stream();
+    let mut stream = builder.backoff(quick()).start().unwrap();
+    let (mut socket, _) = listener.accept().await.unwrap();
+    head(&mut socket).await;
+    socket.write_all(STREAM.as_bytes()).await.unwrap();
+    next(&mut stream, |event| {
+        matches!(event, Event::Disconnected { .. }).then_some(())
+    })
+    .await;
+    answer(&listener, &format!("{STREAM}data: again\n\n")).await;
+    assert_eq!(text(&mut stream).await, "again");
+}
+
+#[tokio::test]
+async fn misuse_is_told_at_once() {
+    for (name, value) in [("Last-Event-ID", "x"), ("a b", "x"), ("a", "x\r\ny: z")] {
+        let builder = Builder::new("http://127.0.0.1:1/").header(name, value);
+        let error = builder.event_stream().start().unwrap_err();
+        assert!(matches!(error, ConnectError::MisuseRequest), "{name}");
+    }
+    let builder = Builder::new("http://127.0.0.1:1/").event_stream();
+    assert!(builder.since("a\nb").start().is_err());
+}
