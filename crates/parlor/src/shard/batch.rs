@@ -1,5 +1,7 @@
 //! The messages of one room in one turn.
 
+use std::collections::HashMap;
+
 use bytes::{Bytes, BytesMut};
 use parlor_hub::{
     MemberKey, Priority, RoomKey,
@@ -18,12 +20,15 @@ pub(crate) struct Entry {
     pub(crate) hearers: Hearers,
 }
 
+/// Members that hear only the entries from a position on.
+pub(crate) type Late = HashMap<MemberKey, usize>;
+
 /// What has been published to a room since its last flush, and the flush that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
     /// Members that came in when so many entries were already there.
-    pub(crate) late: Vec<(MemberKey, usize)>,
+    pub(crate) late: Late,
     /// Payload bytes of the entries.
     pub(crate) bytes: usize,
     /// The room is on the shard's list of rooms to flush.
@@ -38,16 +43,16 @@ impl Batch {
     /// `key` hears of this batch only what comes from now on.
     pub(crate) fn pass_over(&mut self, key: MemberKey) {
         let from = self.entries.len();
-        match self.late.iter_mut().find(|(late, _)| *late == key) {
-            Some((_, position)) => *position = from,
-            None if from > 0 => self.late.push((key, from)),
-            None => {}
+        if from > 0 {
+            self.late.insert(key, from);
+        } else {
+            self.late.remove(&key);
         }
     }
 
     /// `key` is no member any more; should it come back, that is another story.
     pub(crate) fn forget(&mut self, key: MemberKey) {
-        self.late.retain(|(late, _)| *late != key);
+        self.late.remove(&key);
     }
 }
 
@@ -55,7 +60,7 @@ impl Batch {
 #[derive(Debug)]
 pub(crate) struct Flush {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) late: Vec<(MemberKey, usize)>,
+    pub(crate) late: Late,
     pub(crate) forms: Forms,
     /// What a slow member may lose of each entry; none where it may lose nothing.
     pub(crate) tags: Option<Vec<Tag>>,
@@ -97,7 +102,7 @@ impl Flush {
         Self {
             bytes: entry.item.cost(),
             entries: vec![entry],
-            late: Vec::new(),
+            late: Late::new(),
             forms: Forms::default(),
             tags: None,
             remaining: members,
@@ -106,8 +111,7 @@ impl Flush {
 
     /// Whether `key` hears less than the whole batch.
     pub(crate) fn is_special(&self, key: MemberKey) -> bool {
-        self.entries.iter().any(|entry| !entry.hearers.include(key))
-            || self.late.iter().any(|(late, _)| *late == key)
+        self.entries.iter().any(|entry| !entry.hearers.include(key)) || self.late.contains_key(&key)
     }
 
     /// The only members that hear anything of the batch, each once; none where there is something
@@ -128,13 +132,10 @@ impl Flush {
     /// The entries that `key` hears, with their positions.
     pub(crate) fn heard<'a>(
         entries: &'a [Entry],
-        late: &[(MemberKey, usize)],
+        late: &Late,
         key: MemberKey,
     ) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
-        let from = late
-            .iter()
-            .find(|(late, _)| *late == key)
-            .map_or(0, |(_, position)| *position);
+        let from = late.get(&key).copied().unwrap_or_default();
         entries
             .iter()
             .enumerate()

@@ -38,9 +38,7 @@ impl Shard {
             Effect::DeliverTo { member, message } => self.deliver_to(member, &message),
             Effect::Joined(joined) => {
                 let batch = self.batch(joined.room);
-                if !batch.entries.is_empty() {
-                    batch.late.push((joined.member, batch.entries.len()));
-                }
+                batch.pass_over(joined.member);
                 self.tell(joined.member, &News::Joined(&joined));
             }
             Effect::Left {

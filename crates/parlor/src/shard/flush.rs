@@ -362,6 +362,6 @@ impl Delivery<'_> {
         for entry in flush.entries.iter().filter(|entry| !is_only(entry)) {
             entry.hearers.named().iter().for_each(&mut set);
         }
-        flush.late.iter().for_each(|(key, _)| set(key));
+        flush.late.keys().for_each(set);
     }
 }
