@@ -74,6 +74,16 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Answers the upgrade with a refusal.
+    fn refuse(&mut self, status: u16, text: &'static str, turn: &mut Turn<'_>) -> Then {
+        self.opening = None;
+        let refusal = crate::policy::Refusal::new(status, text);
+        turn.reply.extend_from_slice(&refusal.to_response());
+        Then::Linger(End::Limit)
+    }
+}
+
 impl Session for Raw {
     fn door(&self) -> Door {
         match self.target {
@@ -85,8 +95,10 @@ impl Session for Raw {
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
         if let Some(opening) = &mut self.opening {
             opening.held.extend_from_slice(bytes);
-            let full = opening.held.len() > HELD_BYTES_MAX;
-            return if full { Then::End } else { Then::Continue };
+            if opening.held.len() > HELD_BYTES_MAX {
+                return self.refuse(400, "too much before the upgrade is answered", turn);
+            }
+            return Then::Continue;
         }
         let target = self.target;
         let meter = &mut self.meter;
@@ -123,14 +135,12 @@ impl Session for Raw {
                 reason,
                 ..
             } => {
-                if self.opening.take().is_some() {
-                    let refusal = crate::policy::Refusal::new(503, "no place in this room");
-                    turn.reply.extend_from_slice(&refusal.to_response());
-                } else {
-                    let code = CloseCode::TRY_AGAIN_LATER;
-                    self.connection
-                        .close(Some(code), &reason.to_string(), None, turn.reply);
+                if self.opening.is_some() {
+                    return self.refuse(503, "no place in this room", turn);
                 }
+                let code = CloseCode::TRY_AGAIN_LATER;
+                self.connection
+                    .close(Some(code), &reason.to_string(), None, turn.reply);
                 Then::Linger(End::Limit)
             }
             News::Refused { .. }
@@ -183,8 +193,14 @@ impl Session for Raw {
     }
 
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
-        if self.opening.is_none() {
-            close(&mut self.connection, reason, turn);
+        match (&self.opening, reason) {
+            (None, _) => close(&mut self.connection, reason, turn),
+            (Some(_), CloseReason::ShuttingDown) => {
+                let _ = self.refuse(503, "server is stopping", turn);
+            }
+            (Some(_), _) => {
+                let _ = self.refuse(500, "internal error", turn);
+            }
         }
     }
 }
