@@ -284,11 +284,13 @@ impl Server {
     /// than one that the server has accepted itself; any other (TLS, HTTP/2 by RFC 8441) is driven
     /// as the stream that it is.
     ///
+    /// `S` is the state of the application, of which endpoints know nothing.
+    ///
     /// The peer's address is known where the application gives it as
     /// [`ConnectInfo`](axum::extract::ConnectInfo), else it is `0.0.0.0:0`. The origin of a
     /// browser has to be the request's own host, or in [`Config::origins`]; the host itself is
     /// the application's to check.
-    pub fn router(&self) -> axum::Router {
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         axum::Router::new().fallback_service(self.service())
     }
 

@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use parlor_hub::{
-    Audience, Draft, MalformedRoomName, MemberId, Message as Kept, MessageId, Peer, Priority,
-    Resume, RoomName, Sender,
+    Audience, Draft, MalformedRoomName, MemberId, Message as Kept, MessageId, Payload, Peer,
+    Priority, Resume, RoomName, Sender,
 };
 use parlor_proto::sse;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{Command, Link, Member, Message, Question, RoomError, SendError};
@@ -100,6 +101,16 @@ impl Room {
         let room = self.name.clone();
         let publish = Command::Publish { room, draft };
         self.link.command_home(&self.name, publish)
+    }
+
+    /// Publishes a value as JSON to everybody in the room, in nobody's name. `parlor.v1`, event
+    /// streams and Socket.IO tell it as the value that it is, endpoints and raw WebSockets as text.
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::Json`] where JSON cannot say the value, and as [`Room::publish`].
+    pub fn publish_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), RoomError> {
+        self.to(Audience::Room).publish_json(value)
     }
 
     /// Leaves a member out.
@@ -215,8 +226,22 @@ impl Publication {
     ///
     /// [`RoomError::Event`], [`RoomError::Full`], [`RoomError::Closed`].
     pub fn publish(self, message: impl Into<Message>) -> Result<(), RoomError> {
+        self.publish_payload(message.into().into_payload())
+    }
+
+    /// Publishes a value as JSON, see [`Room::publish_json`].
+    ///
+    /// # Errors
+    ///
+    /// [`RoomError::Json`] where JSON cannot say the value, and as [`Publication::publish`].
+    pub fn publish_json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), RoomError> {
+        let json = Message::from_json(value)?.into_payload().bytes().clone();
+        self.publish_payload(Payload::Json(json))
+    }
+
+    fn publish_payload(self, payload: Payload) -> Result<(), RoomError> {
         let Room { link, name } = self.room.clone();
-        let draft = Box::new(self.draft(message.into())?);
+        let draft = Box::new(self.draft(payload)?);
         let home = link.post()?.home_of(&name);
         Ok(link.command(home, Command::Publish { room: name, draft })?)
     }
@@ -232,20 +257,20 @@ impl Publication {
         message: impl Into<Message>,
     ) -> Result<Published, RoomError> {
         let room = self.room.clone();
-        let draft = self.draft(message.into())?;
+        let draft = self.draft(message.into().into_payload())?;
         let name = room.name.clone();
         let answered = room.ask(|answer| Question::Publish(name, draft, answer));
         let (id, receivers) = answered.await??;
         Ok(Published { id, receivers })
     }
 
-    fn draft(self, message: Message) -> Result<Draft, RoomError> {
+    fn draft(self, payload: Payload) -> Result<Draft, RoomError> {
         let fits =
             |name: &str| (1..=EVENT_BYTES_MAX).contains(&name.len()) && sse::is_field_safe(name);
         if self.event.as_deref().is_some_and(|name| !fits(name)) {
             return Err(RoomError::Event);
         }
-        let mut draft = Draft::new(message.into_payload());
+        let mut draft = Draft::new(payload);
         draft.audience = self.audience;
         draft.event = self.event.filter(|event| **event != *"message");
         draft.priority = self.priority;

@@ -1,0 +1,44 @@
+//! Real time inside an application of axum's: pages, an API, and an endpoint below `/live`.
+//!
+//! Run it with `cargo run --example axum_app [ADDRESS]`, open `ws://localhost:8080/live/news`, and
+//! `curl -d hello http://localhost:8080/news`.
+
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
+
+use std::{future::IntoFuture, net::SocketAddr};
+
+use axum::{Router, extract::State, http::StatusCode, response::Html, routing};
+use parlor::{BoxError, Endpoint, Server, ServerHandle};
+
+/// A route of the application's own that speaks to the connections.
+async fn publish(State(server): State<ServerHandle>, body: String) -> StatusCode {
+    match server.broadcast(body) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let address = std::env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:8080");
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("listening on ws://{}/live/news", listener.local_addr()?);
+
+    let news = Endpoint::new();
+    let server = Server::builder().endpoint("/news", news).build()?;
+    let app = Router::new()
+        .route("/", routing::get(|| async { Html("<h1>News</h1>") }))
+        .route("/news", routing::post(publish))
+        .nest("/live", server.router())
+        .with_state(server.handle());
+
+    // The server needs no listener: sockets of upgraded connections come from axum's.
+    let stop = async { _ = tokio::signal::ctrl_c().await };
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::select! {
+        served = axum::serve(listener, app).into_future() => served?,
+        ended = server.run(Vec::new(), stop) => ended?,
+    }
+    Ok(())
+}
