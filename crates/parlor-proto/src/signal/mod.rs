@@ -3,6 +3,20 @@
 //! A codec: [`parse`] turns one client message into a [`Request`], the functions of [`encode`]
 //! append server messages. Values that are only passed on (`data`, descriptions, candidates) stay
 //! the slices that they came in and are never encoded again.
+//!
+//! ```
+//! use parlor_proto::signal::{self, Request};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"{"type":"message","room":"tea","data":{"hot":true},"ref":7}"#;
+//! let envelope = signal::parse(text).map_err(|_| "malformed")?;
+//! let Request::Message { room, data, .. } = envelope.request else {
+//!     return Err("another request".into());
+//! };
+//! assert_eq!((room.as_deref(), data), (Some("tea"), r#"{"hot":true}"#));
+//! # Ok(())
+//! # }
+//! ```
 
 mod data;
 pub mod encode;
