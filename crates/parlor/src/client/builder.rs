@@ -186,7 +186,8 @@ impl Builder {
     }
 
     /// Roots, client certificates and everything else about TLS.
-    /// Default: the roots of the system and no client certificate.
+    /// Default: TLS 1.2 and 1.3, the roots of the system (or those that `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` name) and no client certificate.
     #[cfg(feature = "tls")]
     pub fn tls_config(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
         self.tls.config = Some(config);

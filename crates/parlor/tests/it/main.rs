@@ -8,6 +8,8 @@ mod client_faults;
 mod client_session;
 mod client_socket;
 mod client_support;
+#[cfg(feature = "tls")]
+mod client_tls;
 mod endpoint;
 mod event_stream;
 mod examples;
