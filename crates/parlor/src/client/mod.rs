@@ -1,8 +1,16 @@
 //! Clients, for programs that talk to a server instead of being one.
 //!
 //! [`connect`] opens a plain WebSocket to any server; [`Builder`] says how: headers, subprotocols,
-//! redirects, proxies, compression, heartbeats, limits. All of it needs a tokio runtime of any
-//! flavour, with its I/O and time enabled.
+//! redirects, proxies, compression, heartbeats, limits, and TLS with the feature `tls`. What comes
+//! of it depends on how much is to be cared for here:
+//!
+//! | | connections | speaks | hears |
+//! |---|---|---|---|
+//! | [`Builder::connect`] | one | frames to any server | frames |
+//! | [`Builder::session`] | one after the other | to rooms, in a bounded queue while offline | rooms, in order, none twice, gaps told |
+//! | [`Builder::event_stream`] | one after the other | | the same, from any server of event streams |
+//!
+//! All of it needs a tokio runtime of any flavour, with its I/O and time enabled.
 //!
 //! ```no_run
 //! use parlor::client::{self, Event};

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, upgrade};
 
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "auth",
     "axum_app",
     "broadcast",
     "chat",
+    "client",
     "dashboard",
     "echo",
     "game_loop",

@@ -4,6 +4,7 @@
 mod addresses;
 mod backlog;
 mod client_events;
+mod client_example;
 mod client_faults;
 mod client_session;
 mod client_socket;

@@ -1,4 +1,54 @@
 //! `parlor.v1` with reconnection: one ordered stream of events out of many connections.
+//!
+//! ```no_run
+//! use parlor::client::{Builder, session::Event};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut session = Builder::new("ws://localhost:8080/signal").session().name("Ann").start()?;
+//! let tea = session.join("tea")?;
+//! let _receipt = tea.publish("Hello!").await?;
+//! while let Some(event) = session.next().await {
+//!     match event {
+//!         Event::Message(message) => println!("{:?}", message.payload.as_text()),
+//!         Event::Gap { room, .. } => println!("something is missing in {room}"),
+//!         Event::Disconnected { reason, retry_in } => println!("{reason}, again in {retry_in:?}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is heard
+//!
+//! The messages of each sender in a room come in their order and none twice, over any number of
+//! connections: a room is joined again from the last message that was heard. What the server cannot
+//! replay is an [`Event::Gap`] before the next message. A client's own messages are not events; what
+//! became of them is told by their [`Receipt`]s.
+//!
+//! # What becomes of what is said
+//!
+//! A message waits in a bounded queue until its room is joined, then it is sent, and its place in
+//! the queue is free when the server has answered. While there is no connection the queue fills;
+//! past its bound publishing fails at once or waits, as the caller likes, and what is older than its
+//! time to live is given up and told.
+//!
+//! A message whose answer had not come when the connection was lost is *in doubt*. Nothing else is
+//! sent to its room until that is over, which is when the server has put the old connection out of
+//! the room: at once where it saw the loss too, else after its heartbeat. Then it holds that
+//!
+//! | what is replayed | the message |
+//! |---|---|
+//! | has it | was published: the receipt gives its id, and it is not sent again |
+//! | has no gap, and not this message | was not published, and is sent again, in its order |
+//! | has a gap, or the wait was longer than [`SessionBuilder::patience`] | is [`SessionError::Unconfirmed`]: it may have been published, and is not sent again |
+//!
+//! So a message is published at most once, and the application knows of each whether it was, or
+//! that this cannot be known. Messages to one member alone are not kept by the server; in doubt they
+//! are always unconfirmed.
+//!
+//! Two messages of the same text are told apart by their order alone. That is enough, since the
+//! server takes the messages of one connection in order.
 
 mod desk;
 mod driver;
