@@ -266,6 +266,7 @@ impl Member {
             Ok(at) => &mut self.extra.get_or_insert_default().more[at],
             Err(at) => {
                 let more = &mut self.extra.get_or_insert_default().more;
+                more.reserve_exact(1);
                 more.insert(at, fresh);
                 &mut more[at]
             }

@@ -9,7 +9,7 @@ use parlor_proto::{
 };
 
 use super::{
-    Desk, Settings, SocketIo,
+    Desk, Settings, SocketIo, held,
     said::{packet_of, said},
     sockets::short_secret,
     wire,
@@ -54,6 +54,7 @@ impl Applications for BuiltIn {
         let query = Query(query.map_or("", |(_, query)| query));
         let room = query.get("room").map_err(|_| Forbidden)?;
         let room = RoomName::new(room.as_deref().unwrap_or(LOBBY)).map_err(|_| Forbidden)?;
+        let room = held(room, turn.hub);
         let name = query.get("name").map_err(|_| Forbidden)?;
         let name = name.as_deref().filter(|name| !name.is_empty());
         let secret = turn.tools.secret().map_err(|_| Forbidden)?;

@@ -12,7 +12,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use parlor_hub::{JoinOptions, Joined, MessageId, Refused, Request, RoomName, Roster};
+use parlor_hub::{Hub, JoinOptions, Joined, MessageId, Refused, Request, RoomName, Roster};
 use parlor_proto::socketio::{self, Connection, Event, Packet};
 
 pub(crate) use self::{
@@ -111,6 +111,14 @@ fn whole(namespace: &str) -> Option<RoomName> {
     RoomName::in_space(namespace, None).ok()
 }
 
+/// The name of a room as the hub has it already, if it has.
+fn held(room: RoomName, hub: &Hub) -> RoomName {
+    let key = hub.room_key(&room);
+    key.and_then(|key| hub.room_name(key))
+        .cloned()
+        .unwrap_or(room)
+}
+
 /// A session at work.
 struct Desk<'a, 'p, 't> {
     port: &'a mut Port<'p>,
@@ -142,7 +150,12 @@ impl SocketIo {
         let token = token?;
         let mut pending = self.pending.iter();
         let at = pending.position(|pending| pending.token == token)?;
-        Some(self.pending.swap_remove(at))
+        let answered = self.pending.swap_remove(at);
+        if self.pending.is_empty() {
+            // Most connections wait for nothing most of the time.
+            self.pending = Vec::new();
+        }
+        Some(answered)
     }
 
     /// Does what is due, and goes on with what comes of it.
@@ -180,6 +193,8 @@ impl SocketIo {
             true => [whole(name), hub_room(name, self.room.as_str())],
             false => [None, None],
         };
+        // Many sockets are in these rooms, and have their names in common.
+        let rooms = rooms.map(|room| room.map(|room| held(room, desk.turn.hub)));
         let ([Some(whole), Some(room)], Some(member)) = (rooms, desk.turn.hub.id_of(desk.turn.key))
         else {
             if let Ok(refusal) = self.connection.refuse_unknown(name) {
