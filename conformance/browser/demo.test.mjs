@@ -16,7 +16,7 @@ after(async () => {
   assert.equal(await server?.stop(), 0, server?.output());
 });
 
-const panes = ['#ann', '#bo', '#cy'];
+const panes = ['#ann', '#bo', '#cy', '#dee'];
 
 /** Opens the demo and waits until all of its panes are connected. */
 async function demo(path = '/') {
@@ -44,6 +44,12 @@ test('the panes of one page talk at once', async () => {
   await say(page, '#cy', 'Hello by POST!');
   await heard(page, '#ann', 'Hello by POST!');
   await heard(page, '#bo', 'Hello by POST!');
+  await say(page, '#dee', 'Hello by Socket.IO!');
+  for (const pane of ['#ann', '#bo', '#cy']) await heard(page, pane, 'Hello by Socket.IO!');
+  for (const text of ['Hello, Bo!', 'Hello, Ann!', 'Hello by POST!']) await heard(page, '#dee', text);
+  // It heard its own message as well, and keeps that to itself.
+  assert.equal(await page.locator('#dee .log li.heard').count(), 3);
+  await page.locator('#dee .peers-list', { hasText: 'Bo' }).waitFor();
   await page.screenshot({ path: `${screenshots}demo.png`, fullPage: true });
   assert.deepEqual(errors, []);
   await page.close();
@@ -59,6 +65,42 @@ test('two pages talk to each other', async () => {
   await heard(first.page, '#ann', '<b>from the second page</b>');
   assert.deepEqual([...first.errors, ...second.errors], []);
   await Promise.all([first.page.close(), second.page.close()]);
+});
+
+test('those who write are seen to', async () => {
+  const { page, errors } = await demo('/#room=typing');
+  // It is shown for a moment only: whoever writes goes on until it was seen.
+  const seen = async (writer, reader) => {
+    const shown = reader.locator('.typing', { hasText: 'Dee writes' });
+    for (let length = 1; (await shown.count()) === 0; length += 1) {
+      assert.ok(length < 200, 'nobody is seen to write');
+      await writer.fill('#dee input[name=text]', '.'.repeat(length));
+      await writer.waitForTimeout(100);
+    }
+  };
+  await seen(page, page.locator('#bo'));
+  const other = await demo('/#room=typing');
+  await seen(other.page, page.locator('#dee'));
+  assert.equal(await page.locator('.log li.heard').count(), 0);
+  assert.deepEqual(errors, []);
+  await Promise.all([page.close(), other.page.close()]);
+});
+
+test('the page says which client of Socket.IO is served', async () => {
+  for (const [client, words] of [
+    ['own', "This server serves Parlor's own client."],
+    ['auto', /^This server serves socket\.io-client 4\.\d+\.\d+\.$/],
+  ]) {
+    const other = await startServer('--socketio-client', client);
+    const { page, errors } = await openPage(browser.context, other.http);
+    await page.locator('#dee .state[data-state=connected]').waitFor();
+    await page.locator('#client', { hasText: words }).waitFor();
+    await say(page, '#dee', 'Hello!');
+    await heard(page, '#ann', 'Hello!');
+    assert.deepEqual(errors, []);
+    await page.close();
+    assert.equal(await other.stop(), 0, other.output());
+  }
 });
 
 test('whoever was cut off comes back to what it missed, once each', async () => {

@@ -62,6 +62,7 @@ static FILES: &[File] = &[
     file!("demo.js", SCRIPT),
     file!("pane.js", SCRIPT),
     file!("doors.js", SCRIPT),
+    file!("socketio.js", SCRIPT),
     file!("room.js", SCRIPT),
     file!("connection.js", SCRIPT),
     file!("snippets.js", SCRIPT),

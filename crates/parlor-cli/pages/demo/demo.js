@@ -1,9 +1,10 @@
-// The page: three panes in one room, and texts to copy that lead into the same room.
+// The page: four panes in one room, and texts to copy that lead into the same room.
 
 import { FrameDoor, SignalDoor, StreamDoor } from './doors.js';
 import { measure } from './measure.js';
 import { Pane } from './pane.js';
 import { Room } from './room.js';
+import { SocketIoDoor, servedClient } from './socketio.js';
 import { enableCopying, enableTabs, fill } from './snippets.js';
 
 const ROOM_BYTES_MAX = 128;
@@ -20,6 +21,7 @@ const panes = [
   { id: 'ann', name: 'Ann', label: 'WebSocket', Door: FrameDoor, greeting: 'Hello, Bo! Hello, Cy!' },
   { id: 'bo', name: 'Bo', label: 'parlor.v1', Door: SignalDoor },
   { id: 'cy', name: 'Cy', label: 'EventSource and POST', Door: StreamDoor },
+  { id: 'dee', name: 'Dee', label: 'Socket.IO', Door: SocketIoDoor },
 ].map(({ id, Door, ...options }) => {
   const makeDoor = (name, listener) => new Door({ name, listener });
   return new Pane(document.getElementById(id), template, { ...options, makeDoor });
@@ -45,6 +47,8 @@ function enter(name) {
     'room-url': `${base.socket}ws/${path}`,
     'stream-url': `${base.http}sse/${path}`,
     'post-url': `${base.http}rooms/${path}/messages`,
+    origin: page.origin,
+    'room-text': JSON.stringify(name),
     'room-name': /^[\w-]+$/.test(name) ? name : quoted(name),
   });
   const room = new Room(name);
@@ -75,6 +79,12 @@ form.addEventListener('submit', (event) => {
 });
 window.addEventListener('hashchange', () => {
   if (location.hash.startsWith('#room=') && !fault(named())) enter(named());
+});
+
+servedClient().then((client) => {
+  document.getElementById('client').textContent = client
+    ? `This server serves ${client}.`
+    : 'This server serves no client for it.';
 });
 
 enableCopying();

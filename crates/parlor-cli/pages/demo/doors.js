@@ -1,9 +1,10 @@
-// The three ways into a room, with one shape. Each calls its listener with one of
+// The ways into a room, with one shape. Each calls its listener with one of
 //   {kind: 'state', state, delay, reason}         as a Connection tells it
 //   {kind: 'message', id, from, text, bytes, missed}
 //   {kind: 'back', since}                         it asks for what it missed since an id, or null
 //   {kind: 'gap', since, oldest}
 //   {kind: 'peers', peers, came, left}            who else is in the room
+//   {kind: 'typing', name}                        somebody else writes
 //   {kind: 'remark', text}
 
 import { Connection } from './connection.js';
@@ -14,7 +15,7 @@ const ALL = 1_000_000;
 /** An id that no room gives: asks for everything that is held. */
 const NEVER = '0-0';
 
-class Door {
+export class Door {
   /** The id of the last message heard here; undefined before the first. */
   last;
   /** Whether it was in the room before, and so has something to come back to. */
@@ -61,6 +62,12 @@ class Door {
       this.room.learn(message.id);
     }
     this.tell({ kind: 'message', ...message });
+  }
+
+  /** An event that is no message: only where it stands is noted. */
+  pass(id) {
+    this.last = id;
+    this.room.learn(id);
   }
 
   /** What to ask for when coming back: {since} or {last}, or nothing. */
@@ -160,6 +167,8 @@ export class FrameDoor extends Door {
       }
       this.#replays = false;
       this.#hides = false;
+    } else if (message.type === 'message' && (message.event ?? 'message') !== 'message') {
+      this.pass(message.id);
     } else if (message.type === 'message') {
       if (this.#hides) {
         this.room.baseline ??= message.id;
@@ -240,6 +249,10 @@ export class SignalDoor extends Door {
       if (message.gap && !this.#expectsGap) {
         this.tell({ kind: 'gap', oldest: message.oldest });
       }
+    } else if (type === 'message' && (message.event ?? 'message') !== 'message') {
+      this.pass(message.id);
+      const writes = message.event === 'typing' && !this.#replays;
+      if (writes && typeof data === 'string') this.tell({ kind: 'typing', name: data });
     } else if (type === 'message') {
       const { id, name } = message;
       this.hear({ id, from: name, missed: this.#replays, ...payload(data) });

@@ -4,6 +4,7 @@ const LOG_ENTRIES_MAX = 200;
 const SHOWN_BYTES_MAX = 24;
 const SHOWN_CHARACTERS_MAX = 2_000;
 const SHOWN_PEERS_MAX = 12;
+const SHOWN_TYPING_MS = 2_500;
 
 export class Pane {
   #name;
@@ -12,6 +13,7 @@ export class Pane {
   #parts;
   #wanted = true;
   #countdown = 0;
+  #typing = 0;
   /** Whether it asks for what it missed, and when it was back. */
   #asks = false;
   #backAt = 0;
@@ -33,6 +35,7 @@ export class Pane {
       toggle: find('.toggle'),
       peers: find('.peers-list'),
       lastId: find('.last-id'),
+      typing: find('.typing'),
     };
     find('.avatar').textContent = name[0];
     find('.door').textContent = label;
@@ -49,6 +52,7 @@ export class Pane {
       event.preventDefault();
       this.#send();
     });
+    this.#parts.text.addEventListener('input', () => this.#door.typing?.());
     this.#parts.toggle.addEventListener('click', () => this.#toggle());
     this.#watch(find('input[name=events]'), 'events');
     this.#watch(find('input[name=echo]'), 'echo');
@@ -114,6 +118,7 @@ export class Pane {
     else if (event.kind === 'back') this.#showBack(event.since);
     else if (event.kind === 'gap') this.#showGap(event.oldest);
     else if (event.kind === 'peers') this.#showPeers(event);
+    else if (event.kind === 'typing') this.#showTyping(event.name);
     else if (event.kind === 'remark') this.#remark(event.text);
   }
 
@@ -187,6 +192,14 @@ export class Pane {
     this.#parts.peers.textContent = shown.join(', ') || 'nobody else';
     if (came) this.#remark(`${call(came)} came in.`);
     if (left) this.#remark(`${call(left)} left.`);
+  }
+
+  #showTyping(name) {
+    const { typing } = this.#parts;
+    if (!typing) return;
+    typing.textContent = `${shortened(name).slice(0, 40)} writes …`;
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => (typing.textContent = ''), SHOWN_TYPING_MS);
   }
 
   #showLastId() {
