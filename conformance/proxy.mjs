@@ -2,9 +2,14 @@
 
 import { createServer, connect } from 'node:net';
 
-/** `port` to connect to; `target` is the port behind, or 0 to refuse; `cut()` resets everybody. */
+/**
+ * `port` to connect to; `target` is the port behind, or 0 to refuse; `cut()` resets everybody;
+ * `freeze()` lets nothing more through and keeps connections open, new ones too, until `thaw()`
+ * resets what has frozen.
+ */
 export async function startProxy(target) {
   const pairs = new Set();
+  let frozen = false;
   const proxy = { port: 0, target, connections: 0 };
   const server = createServer((client) => {
     proxy.connections += 1;
@@ -16,7 +21,7 @@ export async function startProxy(target) {
     const pair = [client, behind];
     pairs.add(pair);
     for (const [from, to] of [pair, [behind, client]]) {
-      from.pipe(to);
+      if (!frozen) from.pipe(to);
       from.on('error', () => to.destroy());
       from.on('close', () => {
         to.destroy();
@@ -28,6 +33,17 @@ export async function startProxy(target) {
   proxy.port = server.address().port;
   proxy.cut = () => {
     for (const pair of pairs) pair.forEach((socket) => socket.resetAndDestroy());
+  };
+  proxy.freeze = () => {
+    frozen = true;
+    for (const [client, behind] of pairs) {
+      client.unpipe(behind).pause();
+      behind.unpipe(client).pause();
+    }
+  };
+  proxy.thaw = () => {
+    frozen = false;
+    proxy.cut();
   };
   proxy.stop = () => {
     proxy.cut();

@@ -87,7 +87,7 @@ test('a client that takes brotli too gets one of the others', async () => {
   assert.deepEqual([status, coding, body], [200, 'gzip', plain.body]);
 });
 
-test('where npm has put the package, it is found', async () => {
+test('where npm has put the package, it is found', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'parlor-npm-'));
   const place = join(folder, 'node_modules/socket.io-client');
   await mkdir(place, { recursive: true });
@@ -100,15 +100,16 @@ test('where npm has put the package, it is found', async () => {
     [[], tmpdir(), '"parlor-'],
   ]) {
     const found = await startServer(...options, { cwd });
+    t.after(() => found.stop());
     const { etag } = await ask(found, '/socket.io/socket.io.js');
     assert.ok(etag.startsWith(starts), `${etag} in ${cwd}`);
-    await found.stop();
   }
   await rm(folder, { recursive: true });
 });
 
-test('our own client has the names that it can stand for', async () => {
+test('our own client has the names that it can stand for', async (t) => {
   const own = await startServer('--socketio-client', 'own');
+  t.after(() => own.stop());
   const files = await stored();
   const served = async (name) => {
     const { status, body, type } = await ask(own, `/socket.io/${name}`);
@@ -120,5 +121,4 @@ test('our own client has the names that it can stand for', async () => {
   assert.equal((await served('socket.io.js'))[0], 200);
   assert.equal((await served('socket.io.msgpack.min.js'))[0], 404);
   assert.equal((await served('socket.io.js.map'))[0], 404);
-  await own.stop();
 });

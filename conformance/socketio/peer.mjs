@@ -59,3 +59,17 @@ export function plain(value) {
   }
   return value;
 }
+
+/** Emits with an acknowledgement; gives its first argument. Clients 2 and 3 have no emitWithAck. */
+export function ask(socket, name, ...args) {
+  return within(
+    new Promise((resolve) => socket.emit(name, ...args, resolve)),
+    `acknowledgement of ${name}`,
+  );
+}
+
+/** Waits until a socket is connected. */
+export async function connected(...sockets) {
+  await Promise.all(sockets.map((socket) => socket.connected || once(socket, 'connect')));
+  return sockets;
+}
