@@ -90,6 +90,23 @@ for (const page of ['doors/websocket.md', 'doors/signal.md']) {
   });
 }
 
+test('doors/socketio.md: Browser', async () => {
+  const [{ language, code }] = await inSection('doors/socketio.md', 'Browser');
+  assert.equal(language, 'html');
+  await writeFile(join(folder, 'socketio.html'), code);
+  const url = `http://localhost:${server.port}/socketio.html`;
+  const first = await openPage(browser.context, url);
+  await logged(first, 'Hello from a browser');
+  const second = await openPage(browser.context, url);
+  await publish(server, 'tea', 'hello back');
+  for (const opened of [first, second]) {
+    await logged(opened, 'Hello from a browser');
+    assert.deepEqual(opened.errors, []);
+  }
+  await logged(first, 'hello back');
+  await Promise.all([first.page.close(), second.page.close()]);
+});
+
 test('doors/signal.md: A call between two pages', async () => {
   const [{ language, code }] = await inSection('doors/signal.md', 'A call between two pages');
   assert.equal(language, 'html');

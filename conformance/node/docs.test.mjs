@@ -11,7 +11,7 @@ import { pythonPath, startServer } from '../server.mjs';
 import { open, within } from './client.mjs';
 
 const run = promisify(execFile);
-const DOORS = ['doors/websocket.md', 'doors/signal.md', 'doors/sse.md'];
+const DOORS = ['doors/websocket.md', 'doors/signal.md', 'doors/sse.md', 'doors/socketio.md'];
 
 let server;
 before(async () => {
@@ -109,11 +109,20 @@ test('http.md: fetch, and Python', async () => {
   }
 });
 
+test('doors/socketio.md: a handshake by curl', async () => {
+  const [{ code }] = (await examples('doors/socketio.md')).filter(({ language }) => language === 'sh');
+  const observer = await open(`${server.ws}/ws/tea?events=all`);
+  const { stdout } = await run('bash', ['-ec', at(server.port, code)], { timeout: 60_000 });
+  await said(observer, 'Hello from curl');
+  assert.match(stdout, /^ok40\{"sid":"[^"]+".*ok42\["message","Hello from curl".*ok$/s);
+  await observer.close();
+});
+
 test('every line for curl', async () => {
   let count = 0;
   for (const page of [...DOORS, 'http.md']) {
     for (const { language, code } of await examples(page)) {
-      if (language !== 'sh') continue;
+      if (language !== 'sh' || code.includes('$(curl')) continue;
       for (const line of code.replaceAll('\\\n', ' ').split('\n')) {
         if (!line.startsWith('curl ')) continue;
         const streams = line.startsWith('curl -N ');
