@@ -139,12 +139,17 @@ impl File {
     }
 }
 
-/// The routes of the files below `path`, which begins with a slash.
+/// The routes of the files below `path`, which begins with a slash. A file that there is not is
+/// 404, whatever the protocol at the same path says of names that it does not know.
 pub(crate) fn routes(path: &str, bundle: &Bundle) -> Router {
     let path = path.trim_end_matches('/');
-    bundle.0.iter().fold(Router::new(), |router, file| {
-        let route = format!("{path}/{}", file.name);
-        router.route(&route, get(serve).with_state(Arc::clone(file)))
+    CLIENT_FILES.iter().fold(Router::new(), |router, name| {
+        let file = bundle.0.iter().find(|file| file.name == *name);
+        let method = match file {
+            Some(file) => get(serve).with_state(Arc::clone(file)),
+            None => get(|| std::future::ready((StatusCode::NOT_FOUND, "not found\n"))),
+        };
+        router.route(&format!("{path}/{name}"), method)
     })
 }
 
