@@ -111,6 +111,15 @@ fn fan_out_to_members_that_speak_json() {
 }
 
 #[test]
+fn fan_out_to_members_that_speak_socket_io() {
+    for door in ["/socket.io/?room=bench", "/socket.io/"] {
+        let room = ["--members", "20", "--publishers", "3", "--warmup", "50ms"];
+        let load = ["--window", "4", "--dialect", "socket.io"];
+        own(door, "fanout", &[&room[..], &load].concat(), "deliveries");
+    }
+}
+
+#[test]
 fn fan_out_to_event_streams() {
     for (door, load) in [
         ("/sse/bench", &["--window", "16"][..]),
@@ -143,6 +152,7 @@ fn connections_of_our_own_server() {
         ("/ws/bench", "raw"),
         ("/ws/bench", "parlor.v1"),
         ("/sse/bench", "sse"),
+        ("/socket.io/?room=bench", "socket.io"),
     ] {
         own(
             door,
@@ -151,12 +161,14 @@ fn connections_of_our_own_server() {
             "server_resident_bytes_after",
         );
     }
-    own(
-        "/ws/bench",
-        "churn",
-        &["--connections", "4"],
-        "opened_and_closed",
-    );
+    for (door, dialect) in [("/ws/bench", "raw"), ("/socket.io/", "socket.io")] {
+        own(
+            door,
+            "churn",
+            &["--connections", "4", "--dialect", dialect],
+            "opened_and_closed",
+        );
+    }
 }
 
 #[test]
