@@ -157,6 +157,7 @@ pub use parlor_hub::{
 };
 
 pub use self::config::Config;
+pub use self::embed::socketio;
 pub use self::embed::{
     BoxError, ByteSocket, Compression, Connect, ConnectionError, Control, Disconnect, Door,
     Endpoint, FailedHandshake, Flushed, Handler, Head, IntoOutcome, IntoRoom, Joined, Joining,

@@ -23,7 +23,7 @@ use crate::{
     door::{self, engineio::Mount},
     embed::{
         self, Door, Doors, FailedHandshake, Handler, Link, OnFailed, PatternError, Refusal, Routes,
-        ServerHandle,
+        ServerHandle, socketio::Io,
     },
     front,
     handle::Handle,
@@ -83,6 +83,7 @@ pub struct Builder {
     routes: axum::Router,
     endpoints: Routes,
     mounts: Vec<Arc<Mount>>,
+    socketio: Option<Arc<Io>>,
     /// The first path that no endpoint can stand at.
     malformed: Option<PatternError>,
     doors: Option<Doors>,
@@ -162,6 +163,16 @@ impl Builder {
         self
     }
 
+    /// Serves Socket.IO with handlers, at [`config::SocketIo::path`](crate::config::SocketIo::path)
+    /// in place of the built-in door of Socket.IO. A clone of `io` sends from anywhere.
+    ///
+    /// As with an endpoint, the other built-in doors are closed unless [`Builder::doors`] opens
+    /// them.
+    pub fn socketio(mut self, io: &crate::socketio::SocketIo) -> Self {
+        self.socketio = Some(io.inner());
+        self
+    }
+
     /// Speaks Engine.IO at a path.
     #[cfg(test)]
     pub(crate) fn mount(mut self, mount: Mount) -> Self {
@@ -217,18 +228,22 @@ impl Builder {
             presence_bytes_max: parlor_hub::Limits::default().presence_bytes_max,
             outbox_bytes_max: self.config.outbox_bytes_max,
         };
-        let doors = if self.endpoints.is_empty() {
+        let link = Arc::new(Link::new(limits));
+        let doors = if self.endpoints.is_empty() && self.socketio.is_none() {
             Doors::ALL
         } else {
             Doors::NONE
         };
         let doors = self.doors.unwrap_or(doors);
         let mut mounts = self.mounts;
-        if self.config.socketio.served && doors.has(Door::SocketIo) {
-            mounts.push(Arc::new(socketio_mount(&self.config)));
+        if let Some(io) = &self.socketio {
+            io.settle(&link);
+        }
+        if self.socketio.is_some() || self.config.socketio.served && doors.has(Door::SocketIo) {
+            mounts.push(Arc::new(socketio_mount(&self.config, self.socketio)));
         }
         Ok(Server {
-            link: Arc::new(Link::new(limits)),
+            link,
             doors,
             endpoints: Arc::new(self.endpoints),
             mounts: mounts.into(),
@@ -582,8 +597,8 @@ fn hub_limits(config: &Config) -> parlor_hub::Limits {
     }
 }
 
-/// Socket.IO without code, at its path.
-fn socketio_mount(config: &Config) -> Mount {
+/// Socket.IO at its path, with these handlers or without code.
+fn socketio_mount(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
     let names = &config.socketio.namespaces;
     let settings = door::socketio::Settings {
         options: parlor_proto::socketio::Options {
@@ -611,7 +626,10 @@ fn socketio_mount(config: &Config) -> Mount {
         cookie: None,
         compress_from: Some(1024),
         deflate: deflate::Policy::new(deflate::Mode::Off),
-        applications: Box::new(door::socketio::BuiltIn(Arc::new(settings))),
+        applications: match handlers {
+            Some(io) => Box::new(door::socketio::WithHandlers(Arc::new(settings), io)),
+            None => Box::new(door::socketio::BuiltIn(Arc::new(settings))),
+        },
     }
 }
 

@@ -460,7 +460,7 @@ impl Session for Guest {
                 self.say_goodbye(CloseCode::INTERNAL_ERROR, "internal error", turn);
                 Then::Linger(End::Fault)
             }
-            Order::Outcome(Outcome::Done) => Then::Continue,
+            Order::Outcome(Outcome::Done) | Order::Socket(_) => Then::Continue,
             Order::GoOn => match self.phase {
                 Phase::Connecting => Then::Continue,
                 Phase::Leaving => self.leave(turn),

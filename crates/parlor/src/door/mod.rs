@@ -24,7 +24,7 @@ use parlor_hub::{Effects, Hub, Joined, MemberKey, MessageId, Refused, Request, R
 use parlor_proto::websocket::deflate::Agreement;
 
 use crate::{
-    embed::{Act, Caller, Compression, Message, Outcome},
+    embed::{Act, Caller, Compression, Message, Outcome, socketio::ToSocket},
     metrics::{Door, End},
 };
 
@@ -34,7 +34,7 @@ pub(crate) use engineio::{
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
 pub(crate) use open::{Opened, claims, open, takes_visits};
-pub(crate) use socketio::Hearers;
+pub(crate) use socketio::{Hearers, do_widely};
 pub(crate) use sse::parse_uplink;
 pub(crate) use tools::{FORMS, Settings, Tools};
 
@@ -182,6 +182,8 @@ pub(crate) enum Order {
     Act(Box<Act>),
     /// Do what the handler came back with.
     Outcome(Outcome),
+    /// Do something with a socket of the connection.
+    Socket(Box<ToSocket>),
     /// Take in what is held: the handler has caught up.
     GoOn,
 }

@@ -1,6 +1,6 @@
 //! Working memory and settings that all sessions of a shard share, and the wire forms.
 
-use std::{io, sync::Arc};
+use std::{io, rc::Rc, sync::Arc};
 
 use bytes::{BufMut, BytesMut};
 use parlor_hub::{Hub, MemberKey, Message, Notice, Payload, RoomKey, ShardId};
@@ -22,7 +22,7 @@ use super::{
     sse,
 };
 use crate::{
-    embed::{Doors, Link, OnFailed, Routes},
+    embed::{Caller, Doors, Link, OnFailed, Routes},
     metrics::Traffic,
 };
 
@@ -88,6 +88,8 @@ pub(crate) struct Tools {
     pub(crate) traffic: Traffic,
     /// The Engine.IO sessions of the shard.
     pub(super) sessions: Registry,
+    /// Callers that have been given something to do since the shard last looked.
+    pub(crate) callers: Vec<Rc<Caller>>,
     /// The sockets of Socket.IO.
     pub(crate) sockets: Sockets,
     /// One a window size in use, for messages that many members share.
@@ -107,6 +109,7 @@ impl Tools {
             compressors: Compressors::new(settings.deflate),
             traffic: Traffic::default(),
             sessions: Registry::default(),
+            callers: Vec::new(),
             sockets: Sockets::default(),
             packet: String::new(),
             shared: [const { None }; WINDOWS],

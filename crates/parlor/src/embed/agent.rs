@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
     Accepted, BoxError, Connect, ConnectionError, Control, Disconnect, Handler, Member, Message,
-    Refusal,
+    Refusal, socketio::IoEvent,
 };
 
 /// An endpoint.
@@ -33,6 +33,8 @@ pub(crate) enum Event {
     Control(Control),
     Error(ConnectionError),
     Disconnect(Disconnect),
+    /// Of a socket of Socket.IO.
+    Io(Box<IoEvent>),
 }
 
 /// A handler that is done.
@@ -107,7 +109,8 @@ impl<H: Handler> Attending<H> {
                 Outcome::Done
             }
             // A client that was not accepted has no state to be told with.
-            (Event::Connect(_), Some(_))
+            (Event::Io(_), _)
+            | (Event::Connect(_), Some(_))
             | (
                 Event::Message(_) | Event::Control(_) | Event::Error(_) | Event::Disconnect(_),
                 None,

@@ -58,6 +58,23 @@ impl Caller {
         }
     }
 
+    /// A caller of an agent that is made already, without an event.
+    pub(crate) fn of(member: Member, agent: Box<dyn Agent>) -> Self {
+        Self {
+            inner: RefCell::new(Inner {
+                agent: Some(agent),
+                running: false,
+                listed: false,
+                events: VecDeque::new(),
+                bytes: 0,
+                ending: None,
+                parted: false,
+            }),
+            hears_control: false,
+            member,
+        }
+    }
+
     /// Adds an event. Nothing follows the end.
     pub(crate) fn push(&self, event: Event) {
         let mut inner = self.inner.borrow_mut();
@@ -170,6 +187,7 @@ fn cost(event: &Event) -> usize {
         Event::Control(Control::Ping(payload) | Control::Pong(payload)) => {
             CONTROL_BYTES + payload.len()
         }
+        Event::Io(event) => event.cost(),
         Event::Connect(_) | Event::Error(_) | Event::Disconnect(_) => 0,
     }
 }

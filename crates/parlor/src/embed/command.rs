@@ -10,7 +10,10 @@ use parlor_hub::{
 use parlor_proto::websocket::CloseCode;
 use tokio::sync::oneshot;
 
-use super::{Compression, Joined, Member, Message};
+use super::{
+    Compression, Joined, Member, Message,
+    socketio::{ToSocket, Wide},
+};
 
 /// One thing to do on a shard.
 #[derive(Debug)]
@@ -39,6 +42,13 @@ pub(crate) enum Command {
     StopAccepting,
     /// Tell something.
     Ask(Box<Question>),
+    /// Something with a socket of Socket.IO that a connection of this shard has.
+    Socket {
+        to: MemberKey,
+        to_socket: Box<ToSocket>,
+    },
+    /// Something for many such sockets.
+    Wide(Box<Wide>),
 }
 
 /// What a member's handle may ask for.
@@ -106,6 +116,8 @@ impl Command {
                 }
                 _ => size_of::<Act>(),
             },
+            Self::Socket { to_socket, .. } => to_socket.cost(),
+            Self::Wide(wide) => wide.cost(),
             Self::Ask(question) => match &**question {
                 Question::Publish(_, draft, _) => draft_cost(draft),
                 _ => size_of::<Question>(),

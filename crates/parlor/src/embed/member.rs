@@ -471,6 +471,10 @@ impl Member {
         self.0.link.command(self.0.shard, command)
     }
 
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.0.link
+    }
+
     pub(crate) fn key(&self) -> MemberKey {
         self.0.key
     }

@@ -25,6 +25,7 @@ mod room;
 mod routes;
 mod server;
 mod socket;
+pub mod socketio;
 
 pub(crate) use self::{
     agent::{Call, Event, Outcome, Returned},

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use parlor_hub::{MemberKey, RoomRef};
+use parlor_hub::{MemberKey, RoomKey, RoomRef};
 
 use super::{
     Mail, Shard,
@@ -11,10 +11,10 @@ use super::{
     outside::Waiter,
 };
 use crate::{
-    door::{Hearers, Item, Order, Then},
+    door::{Hearers, Item, Order, Then, do_widely},
     embed::{
         Act, Command, Compression, ConnectionError, Disconnect, Event, Member, Message, Question,
-        Side,
+        Side, socketio::ToSocket,
     },
     metrics::End,
 };
@@ -68,6 +68,20 @@ impl Shard {
             }
             Command::Broadcast(message) => self.broadcast(message),
             Command::Ask(question) => self.reply(*question),
+            Command::Socket { to, to_socket } => self.do_with_socket(to, to_socket),
+            Command::Wide(wide) => {
+                let Self {
+                    hub,
+                    effects,
+                    tools,
+                    ..
+                } = self;
+                let acts = do_widely(*wide, hub, effects, tools);
+                self.perform();
+                for (key, act) in acts {
+                    self.do_with_socket(key, Box::new(act));
+                }
+            }
         }
     }
 
@@ -98,6 +112,25 @@ impl Shard {
                 (message, compression) = (next, how);
             }
         });
+    }
+
+    /// Does something with a socket, after what has been said in its rooms before.
+    fn do_with_socket(&mut self, key: MemberKey, act: Box<ToSocket>) {
+        if !self.is_served(key) {
+            return;
+        }
+        let rooms: Vec<RoomKey> = self.hub.rooms_of(key).collect();
+        for room in rooms {
+            if self
+                .batches
+                .get(room.index())
+                .is_some_and(|batch| batch.listed)
+            {
+                self.deliver_rest(room, key);
+                self.batch(room).pass_over(key);
+            }
+        }
+        self.obey(key, Order::Socket(act));
     }
 
     fn obey(&mut self, key: MemberKey, order: Order) {

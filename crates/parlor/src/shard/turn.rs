@@ -298,6 +298,9 @@ impl Shard {
         if let Some(caller) = caller {
             self.note_events(&caller);
         }
+        for caller in std::mem::take(&mut self.tools.callers) {
+            self.note_events(&caller);
+        }
         self.perform();
     }
 

@@ -33,6 +33,7 @@ mod rooms;
 mod several_rooms;
 mod signal;
 mod socketio;
+mod socketio_handlers;
 mod socketio_rows;
 mod socketio_support;
 mod sockets;

@@ -6,6 +6,7 @@ use parlor_proto::engineio::{CloseCause, Message, Options, Session, State, Trans
 use parlor_proto::websocket::frame;
 
 use super::super::{Item, News, Tools, Turn};
+use crate::embed::socketio::ToSocket;
 
 /// What runs over one Engine.IO session.
 ///
@@ -58,6 +59,11 @@ pub(crate) trait Application: fmt::Debug {
     /// be sent to it.
     fn closed(&mut self, cause: CloseCause, turn: &mut Turn<'_>);
 
+    /// Does what a handle of a socket asks for.
+    fn obey(&mut self, to: ToSocket, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        let _ = (to, port, turn);
+    }
+
     /// The server stops; the session is closed after this.
     fn shutdown(&mut self, port: &mut Port<'_>, turn: &mut Turn<'_>) {
         let _ = (port, turn);
@@ -81,13 +87,10 @@ pub(crate) struct Forbidden;
 
 /// A request for a new session that is faultless so far.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "embedders are to see the request")
-)]
 pub(crate) struct Opening<'a> {
     pub(crate) sid: &'a str,
     pub(crate) version: Version,
+    #[cfg_attr(not(test), expect(dead_code, reason = "embedders are to see it"))]
     pub(crate) transport: Transport,
     /// The request target: path and query.
     pub(crate) target: &'a str,

@@ -16,7 +16,7 @@ use parlor_proto::{
 
 use super::{
     super::{
-        CloseReason, Heartbeat, Item, News, Session, Then, Tools, Turn,
+        CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
         meter::Meter,
         socket::{PONGS_AT_ONCE, goodbye, head_len, is_over_rate, meter, pong},
     },
@@ -554,6 +554,14 @@ impl Session for Engine {
         }
         self.settle(turn);
         self.ended(reason.into(), turn);
+    }
+
+    fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Then {
+        if let Order::Socket(to) = order {
+            let (application, port) = port!(self, turn.now, turn.stalled);
+            application.obey(*to, port, turn);
+        }
+        self.settle(turn)
     }
 
     fn ended(&mut self, end: End, turn: &mut Turn<'_>) {

@@ -5,20 +5,27 @@ use std::{collections::BTreeSet, sync::Arc};
 use parlor_hub::RoomName;
 use parlor_proto::{
     engineio::{CloseCause, Version},
-    socketio::{Connection, Error, Event},
+    socketio::{Connection, DisconnectReason, Error, Event},
 };
 
 use super::{
     Desk, Settings, SocketIo, held,
     said::{packet_of, said},
+    served::{Served, member},
     sockets::short_secret,
     wire,
 };
-use crate::door::{
-    Item, News, Tools, Turn,
-    engineio::{Application, Applications, Forbidden, Opening, Port},
-    enter::{LOBBY, Query},
-    tools::SOCKETIO,
+use crate::{
+    door::{
+        Item, News, Tools, Turn,
+        engineio::{Application, Applications, Forbidden, Opening, Port},
+        enter::{LOBBY, Query},
+        tools::SOCKETIO,
+    },
+    embed::{
+        Head,
+        socketio::{Io, ToSocket},
+    },
 };
 
 /// The namespaces that clients may join.
@@ -57,21 +64,56 @@ impl Applications for BuiltIn {
         let room = held(room, turn.hub);
         let name = query.get("name").map_err(|_| Forbidden)?;
         let name = name.as_deref().filter(|name| !name.is_empty());
-        let secret = turn.tools.secret().map_err(|_| Forbidden)?;
-        let connected = turn.hub.connect(turn.key, short_secret(secret), name);
-        connected.map_err(|_| Forbidden)?;
-        let settings = Arc::clone(&self.0);
-        let version = opening.version;
-        Ok(Box::new(SocketIo {
-            connection: Connection::new(version.into(), &settings.options, turn.now),
-            settings,
-            sockets: Vec::new(),
-            pending: Vec::new(),
-            last_token: 0,
-            room,
-            engine_id: (version == Version::V3).then(|| opening.sid.into()),
-        }))
+        Ok(Box::new(connect(&self.0, (room, name), opening, turn)?))
     }
+}
+
+/// Sockets with handlers.
+#[derive(Debug)]
+pub(crate) struct WithHandlers(pub(crate) Arc<Settings>, pub(crate) Arc<Io>);
+
+impl Applications for WithHandlers {
+    fn open(
+        &self,
+        opening: &Opening<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<Box<dyn Application>, Forbidden> {
+        let room = RoomName::new(LOBBY).map_err(|_| Forbidden)?;
+        let mut connected = connect(&self.0, (room, None), opening, turn)?;
+        let fields = opening.headers.iter();
+        let fields = fields.map(|header| (header.name, header.value));
+        let head = Head::new("GET", opening.target, fields, opening.peer);
+        connected.served = Some(Box::new(Served {
+            io: Arc::clone(&self.1),
+            head: Arc::new(head),
+            member: member(turn, opening.peer).ok_or(Forbidden)?,
+        }));
+        Ok(Box::new(connected))
+    }
+}
+
+/// Makes the session a member, in no room yet.
+fn connect(
+    settings: &Arc<Settings>,
+    (room, name): (RoomName, Option<&str>),
+    opening: &Opening<'_>,
+    turn: &mut Turn<'_>,
+) -> Result<SocketIo, Forbidden> {
+    let secret = turn.tools.secret().map_err(|_| Forbidden)?;
+    let connected = turn.hub.connect(turn.key, short_secret(secret), name);
+    connected.map_err(|_| Forbidden)?;
+    let version = opening.version;
+    Ok(SocketIo {
+        connection: Connection::new(version.into(), &settings.options, turn.now),
+        settings: Arc::clone(settings),
+        sockets: Vec::new(),
+        pending: Vec::new(),
+        last_token: 0,
+        room,
+        engine_id: (version == Version::V3).then(|| opening.sid.into()),
+        served: None,
+        fault: None,
+    })
 }
 
 impl SocketIo {
@@ -86,6 +128,7 @@ impl SocketIo {
             Ok(None) => {}
             Err(error) => {
                 tracing::debug!(%error, "socket.io connection failed");
+                self.fault = Some(error.reason());
                 port.close();
             }
         }
@@ -154,9 +197,23 @@ impl Application for SocketIo {
         self.do_due(&mut Desk { port, turn });
     }
 
-    fn closed(&mut self, _: CloseCause, turn: &mut Turn<'_>) {
-        for socket in &self.sockets {
+    fn closed(&mut self, cause: CloseCause, turn: &mut Turn<'_>) {
+        let reason = self.fault.unwrap_or_else(|| cause.reason().into());
+        for socket in std::mem::take(&mut self.sockets) {
             turn.tools.sockets.remove(&socket.id, turn.key);
+            Self::tell_ended(&socket, Some(reason), turn);
         }
+        if let Some(served) = &self.served {
+            served.member.set_closed();
+        }
+    }
+
+    /// Nobody is sent a DISCONNECT, after which clients would not come back by themselves.
+    fn shutdown(&mut self, _: &mut Port<'_>, _: &mut Turn<'_>) {
+        self.fault = Some(DisconnectReason::ServerShuttingDown);
+    }
+
+    fn obey(&mut self, to: ToSocket, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        self.obey_handle(to, &mut Desk { port, turn });
     }
 }

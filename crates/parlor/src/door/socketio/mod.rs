@@ -7,22 +7,26 @@ mod application;
 mod built_in;
 mod hearers;
 mod said;
+mod served;
 mod sockets;
+mod wide;
 mod wire;
 
 use std::sync::Arc;
 
 use parlor_hub::{Hub, JoinOptions, Joined, MessageId, Refused, Request, RoomName, Roster};
-use parlor_proto::socketio::{self, Connection, Event, Packet};
+use parlor_proto::socketio::{self, Connection, DisconnectReason, Event, Packet};
 
 pub(crate) use self::{
-    application::{BuiltIn, Names},
+    application::{BuiltIn, Names, WithHandlers},
     hearers::{Hearers, hearers},
     sockets::Sockets,
+    wide::do_widely,
     wire::{FORMS, encode},
 };
 use self::{
     said::{MAIN, namespace},
+    served::{Live, Served},
     sockets::socket_id,
 };
 use super::{News, Turn, engineio::Port};
@@ -54,6 +58,10 @@ pub(crate) struct SocketIo {
     room: RoomName,
     /// The session's id, for clients whose sockets are called so.
     engine_id: Option<Box<str>>,
+    /// Where sockets have handlers.
+    served: Option<Box<Served>>,
+    /// Why the client is being cut.
+    fault: Option<DisconnectReason>,
 }
 
 /// A client in one namespace.
@@ -66,6 +74,8 @@ struct Socket {
     rooms: Vec<RoomName>,
     /// How many of its first rooms it is in; in all of them its client is told that it is connected.
     entered: u8,
+    /// Where it has handlers.
+    live: Option<Box<Live>>,
 }
 
 /// A request that the hub has not answered.
@@ -169,14 +179,20 @@ impl SocketIo {
 
     fn handle(&mut self, event: Event<'_>, desk: &mut Desk<'_, '_, '_>) {
         match event {
-            Event::Connect { namespace, .. } => self.enter(&namespace, desk),
+            Event::Connect { namespace, auth } => self.enter(&namespace, auth.as_deref(), desk),
+            Event::Event(packet) if self.served.is_some() => self.hand_over(packet, desk.turn),
             Event::Event(packet) => self.built_in(packet, desk),
-            Event::Disconnect { namespace } => self.leave_namespace(&namespace, desk.turn),
+            Event::Ack(packet) => self.acknowledged(&packet),
+            Event::AckTimeout { namespace, id } => self.unacknowledged(&namespace, id),
+            Event::Disconnect { namespace } => {
+                let reason = DisconnectReason::ClientNamespaceDisconnect;
+                self.forget(&namespace, Some(reason), desk.turn);
+            }
             Event::ConnectTimeout => {
                 tracing::debug!("a client has joined no namespace");
+                self.fault = Some(DisconnectReason::ForcedServerClose);
                 desk.port.close();
             }
-            // Nobody asks for acknowledgements here.
             _ => {}
         }
     }
@@ -188,23 +204,28 @@ impl SocketIo {
     }
 
     /// A client asks for a namespace: it is in once it is in its first rooms.
-    fn enter(&mut self, name: &str, desk: &mut Desk<'_, '_, '_>) {
+    fn enter(&mut self, name: &str, auth: Option<&str>, desk: &mut Desk<'_, '_, '_>) {
+        let Some(member) = desk.turn.hub.id_of(desk.turn.key) else {
+            return;
+        };
+        let id = match &self.engine_id {
+            Some(engine_id) => socketio::socket_id_v4(name, engine_id),
+            None => socket_id(&member, name),
+        };
+        if self.served.is_some() {
+            return self.ask_handlers((name, auth), id, desk);
+        }
         let rooms = match self.settings.namespaces.has(name) {
             true => [whole(name), hub_room(name, self.room.as_str())],
             false => [None, None],
         };
         // Many sockets are in these rooms, and have their names in common.
         let rooms = rooms.map(|room| room.map(|room| held(room, desk.turn.hub)));
-        let ([Some(whole), Some(room)], Some(member)) = (rooms, desk.turn.hub.id_of(desk.turn.key))
-        else {
+        let [Some(whole), Some(room)] = rooms else {
             if let Ok(refusal) = self.connection.refuse_unknown(name) {
                 Self::send(refusal, desk);
             }
             return;
-        };
-        let id = match &self.engine_id {
-            Some(engine_id) => socketio::socket_id_v4(name, engine_id),
-            None => socket_id(&member, name),
         };
         self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
@@ -212,6 +233,7 @@ impl SocketIo {
             id: id.into(),
             rooms: vec![whole, room],
             entered: 0,
+            live: None,
         });
         self.enter_next(name, desk);
     }
@@ -252,22 +274,26 @@ impl SocketIo {
         }
         if let Ok(accepted) = self.connection.accept(name, &socket.id, None) {
             let (id, namespace) = (Arc::clone(&socket.id), socket.namespace.clone());
-            desk.turn.tools.sockets.add(id, desk.turn.key, namespace);
+            let handle = socket.live.as_ref().map(|live| live.handle.clone());
+            let sockets = &mut desk.turn.tools.sockets;
+            sockets.add(id, desk.turn.key, namespace, handle);
             Self::send(accepted, desk);
+            self.begin(name, desk.turn);
         }
     }
 
     fn refuse(&mut self, name: &str, reason: Refused, desk: &mut Desk<'_, '_, '_>) {
-        self.leave_namespace(name, desk.turn);
+        self.forget(name, None, desk.turn);
         if let Ok(refusal) = self.connection.refuse(name, &reason.to_string(), None) {
             Self::send(refusal, desk);
         }
     }
 
     /// The socket is gone from a namespace, and from its rooms.
-    fn leave_namespace(&mut self, name: &str, turn: &mut Turn<'_>) {
+    fn forget(&mut self, name: &str, reason: Option<DisconnectReason>, turn: &mut Turn<'_>) {
         let Some(at) = self.place(name) else { return };
         let socket = self.sockets.swap_remove(at);
+        Self::tell_ended(&socket, reason, turn);
         turn.tools.sockets.remove(&socket.id, turn.key);
         for room in &socket.rooms {
             // A room that refused the socket it is not in.
@@ -329,6 +355,9 @@ impl SocketIo {
         let namespace = pending.namespace.as_deref().unwrap_or(MAIN);
         match pending.what {
             What::Enter => self.entered(namespace, desk),
+            What::Join if self.served.is_some() => {
+                self.tell_joined(namespace, joined.token, Ok(()));
+            }
             _ => {
                 let members = self.members(namespace, joined.roster.as_ref(), true, desk.turn);
                 self.acknowledge(namespace, pending.ack, &members, desk);
@@ -372,9 +401,13 @@ impl SocketIo {
         if let What::Enter = pending.what {
             return self.refuse(namespace, reason, desk);
         }
+        self.tell_joined(namespace, token, Err(reason));
         if let (Request::Join(room), Some(at)) = (request, self.place(namespace)) {
             let room = desk.turn.hub.room_name(room);
             self.sockets[at].rooms.retain(|own| Some(own) != room);
+            if let Some(room) = room {
+                self.not_joined(namespace, room.local(), reason);
+            }
         }
         self.acknowledge(namespace, pending.ack, &failure(reason), desk);
     }

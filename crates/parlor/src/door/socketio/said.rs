@@ -15,7 +15,7 @@ use super::super::{Item, item::RELAY};
 pub(crate) const MAIN: &str = "/";
 
 /// An event as Socket.IO clients hear it. It rides on the message that the others hear.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Said {
     /// None for the main one.
     pub(crate) namespace: Option<Arc<str>>,

@@ -9,6 +9,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use parlor_hub::{MemberId, MemberKey};
 
+use crate::embed::socketio::Socket as Handle;
+
 use super::{
     hearers::Heard,
     said::{CopyId, MAIN},
@@ -29,11 +31,31 @@ pub(crate) struct Sockets {
 struct Place {
     key: MemberKey,
     namespace: Option<Arc<str>>,
+    /// Of those that have handlers.
+    handle: Option<Handle>,
 }
 
 impl Sockets {
-    pub(crate) fn add(&mut self, id: Arc<str>, key: MemberKey, namespace: Option<Arc<str>>) {
-        self.by_id.insert(id, Place { key, namespace });
+    pub(crate) fn add(
+        &mut self,
+        id: Arc<str>,
+        key: MemberKey,
+        namespace: Option<Arc<str>>,
+        handle: Option<Handle>,
+    ) {
+        let place = Place {
+            key,
+            namespace,
+            handle,
+        };
+        self.by_id.insert(id, place);
+    }
+
+    /// The sockets of a namespace that have handlers.
+    pub(super) fn of_namespace(&self, name: &str) -> impl Iterator<Item = (MemberKey, &Handle)> {
+        let places = self.by_id.values();
+        let own = places.filter(move |place| place.namespace.as_deref().unwrap_or(MAIN) == name);
+        own.filter_map(|place| Some((place.key, place.handle.as_ref()?)))
     }
 
     /// Forgets a socket, unless its id is another's by now.
@@ -146,7 +168,7 @@ mod tests {
             slot,
             generation: 0,
         });
-        sockets.add("x".into(), a, Some("/chat".into()));
+        sockets.add("x".into(), a, Some("/chat".into()), None);
         assert_eq!(sockets.find(Some("/chat"), "x"), Some(a));
         assert_eq!(sockets.find(None, "x"), None);
         sockets.remove("x", b);

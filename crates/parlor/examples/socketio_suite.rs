@@ -1,0 +1,56 @@
+//! A server for the Socket.IO conformance suite: `cargo run --example socketio_suite [PORT]`.
+
+#![expect(clippy::print_stdout, reason = "an example talks to a person")]
+
+use std::{net::TcpListener, time::Duration};
+
+use parlor::{
+    Config, Server,
+    socketio::{Namespace, Received, Socket, SocketIo},
+};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let port = std::env::args().nth(1).unwrap_or_else(|| "3000".to_owned());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let mut config = Config::default();
+    config.ping_interval = Duration::from_millis(300);
+    config.ping_timeout = Duration::from_millis(200);
+    config.socketio.connect_timeout = Duration::from_secs(1);
+
+    let io = SocketIo::new();
+    for namespace in [io.of("/"), io.of("/custom")] {
+        namespace.on_connect(say_auth);
+    }
+    echo(&io.of("/"));
+
+    let stop = async { _ = tokio::signal::ctrl_c().await };
+    Server::builder()
+        .config(config)
+        .socketio(&io)
+        .build()?
+        .run(vec![listener], stop)
+        .await?;
+    Ok(())
+}
+
+/// Tells the client what it has said about itself.
+async fn say_auth(socket: Socket) {
+    let auth: Value = socket.auth().unwrap_or_default();
+    let _ = socket.emit("auth", &auth);
+}
+
+/// Says everything again.
+fn echo(main: &Namespace) {
+    main.on_event("message", |message: Received| async move {
+        let _ = message.socket().emit("message-back", message.args());
+    });
+    main.on_event("message-with-ack", |message: Received| async move {
+        if let Some(ack) = message.ack() {
+            let _ = ack.send(message.args());
+        }
+    });
+}

@@ -1,0 +1,161 @@
+//! What handles ask of many sockets.
+
+use parlor_hub::{Audience, Effects, Hub, MemberKey, RoomName};
+use parlor_proto::socketio::PacketType;
+
+use super::{
+    hub_room,
+    said::{Filter, Said},
+    sockets::{Sockets, is_socket_id},
+    whole,
+};
+use crate::{
+    door::Tools,
+    embed::socketio::{
+        AckSink, Act, Addressees, Packed, Socket as Handle, ToSocket, Wide, WideAct,
+    },
+};
+
+/// Does what concerns this shard as a whole; returns what is to be done with sockets of it.
+pub(crate) fn do_widely(
+    wide: Wide,
+    hub: &mut Hub,
+    effects: &mut Effects,
+    tools: &mut Tools,
+) -> Vec<(MemberKey, ToSocket)> {
+    let Wide { namespace, to, act } = wide;
+    let each = |found: Vec<(MemberKey, Handle)>, act: &dyn Fn(&Handle) -> Act| {
+        let acts = found.into_iter().map(|(key, handle)| {
+            let act = act(&handle);
+            let namespace = namespace.clone();
+            (key, ToSocket { namespace, act })
+        });
+        acts.collect()
+    };
+    let found = |tools: &Tools| matching(&namespace, &to, &tools.sockets);
+    match act {
+        WideAct::Publish {
+            packed,
+            from,
+            volatile,
+        } => {
+            let packet = packed.into_packet(PacketType::Event, &namespace);
+            let mut said = Said::new(packet);
+            said.volatile = volatile;
+            publish(said, &namespace, &to, from, (hub, effects, tools));
+            Vec::new()
+        }
+        WideAct::Ask {
+            json,
+            collector,
+            timeout,
+        } => {
+            let found = found(tools);
+            collector.sent(found.len());
+            each(found, &|_| Act::Emit {
+                packed: Packed {
+                    json: json.json.clone(),
+                    attachments: json.attachments.clone(),
+                },
+                volatile: false,
+                compress: true,
+                ack: Some(AckSink::Many(collector.clone(), timeout)),
+            })
+        }
+        WideAct::Fetch(answer) => {
+            let found = found(tools).into_iter();
+            // Whoever asked may have gone.
+            let _ = answer.send(found.map(|(_, handle)| handle).collect());
+            Vec::new()
+        }
+        WideAct::Join(rooms) => each(found(tools), &|handle| {
+            rooms.iter().for_each(|room| handle.note_joined(room));
+            Act::Join(rooms.clone(), None)
+        }),
+        WideAct::Leave(rooms) => {
+            let found = found(tools);
+            let mut acts = Vec::new();
+            for room in &rooms {
+                acts.append(&mut each(found.clone(), &|handle| {
+                    handle.note_left(room);
+                    Act::Leave(room.clone())
+                }));
+            }
+            acts
+        }
+        WideAct::Disconnect { close } => each(found(tools), &|_| Act::Disconnect { close }),
+    }
+}
+
+/// Publishes an event in the rooms that are meant: one message in each, of which a member hears
+/// one.
+fn publish(
+    mut said: Said,
+    namespace: &str,
+    to: &Addressees,
+    from: Option<MemberKey>,
+    (hub, effects, tools): (&mut Hub, &mut Effects, &mut Tools),
+) {
+    let shards = hub.shards();
+    let Some(all) = whole(namespace) else { return };
+    let (ids, names): (Vec<_>, Vec<_>) = to
+        .rooms
+        .iter()
+        .cloned()
+        .partition(|room| is_socket_id(room, shards));
+    let (except_sockets, except): (Vec<_>, Vec<_>) = to
+        .except
+        .iter()
+        .cloned()
+        .partition(|room| is_socket_id(room, shards));
+    let mut rooms: Vec<RoomName> = names
+        .iter()
+        .filter_map(|room| hub_room(namespace, room))
+        .collect();
+    rooms.sort_unstable();
+    rooms.dedup();
+    let except_rooms = except.iter().filter_map(|room| hub_room(namespace, room));
+    let several = rooms.len() + usize::from(!ids.is_empty()) > 1;
+    let filter = Filter {
+        copies: several.then(|| tools.sockets.copies(tools.shard)),
+        only: None,
+        except_rooms: except_rooms.collect(),
+        except_sockets,
+    };
+    if to.rooms.is_empty() {
+        rooms.push(all.clone());
+    }
+    let plain = !several && to.except.is_empty();
+    said.filter = (!plain).then(|| Box::new(filter.clone()));
+    let targets = rooms.into_iter().map(|room| (room, None));
+    let own = (!ids.is_empty()).then_some((all, Some(ids)));
+    for (room, only) in targets.chain(own) {
+        let mut said = said.clone();
+        if only.is_some() {
+            said.filter = Some(Box::new(Filter {
+                only,
+                ..filter.clone()
+            }));
+        }
+        let mut draft = said.into_draft();
+        draft.audience = Audience::Others;
+        match from {
+            // A sender that has gone has said it all the same.
+            Some(from) if hub.id_of(from).is_some() => {
+                let _ = hub.publish_into(from, &room, draft, effects);
+            }
+            _ => hub.publish_anonymous(&room, draft, effects),
+        }
+    }
+}
+
+/// The sockets of this shard that are meant.
+fn matching(namespace: &str, to: &Addressees, sockets: &Sockets) -> Vec<(MemberKey, Handle)> {
+    let all = sockets.of_namespace(namespace);
+    all.filter(|(_, handle)| {
+        let is_in = |rooms: &[Box<str>]| rooms.iter().any(|room| handle.is_in(room));
+        (to.rooms.is_empty() || is_in(&to.rooms)) && !is_in(&to.except)
+    })
+    .map(|(key, handle)| (key, handle.clone()))
+    .collect()
+}

@@ -1,0 +1,117 @@
+//! Calls the handlers of one socket, one event after the other.
+
+use std::sync::Arc;
+
+use parlor_proto::socketio::Packet;
+
+use super::{
+    super::agent::{Agent, Call, Event, Outcome, Returned},
+    ConnectError, DisconnectReason, Received, Socket,
+    command::Act,
+    io::Rules,
+};
+
+/// What happens to a socket.
+#[derive(Debug)]
+pub(crate) enum IoEvent {
+    /// Its client asks to be let in.
+    Connect,
+    /// Its client was let in.
+    Connected,
+    /// An event.
+    Event(Packet<'static>),
+    /// It has ended.
+    Disconnect(DisconnectReason),
+}
+
+impl IoEvent {
+    /// What it costs while it waits, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Event(packet) => packet.payload_bytes(),
+            Self::Connect | Self::Connected | Self::Disconnect(_) => 0,
+        }
+    }
+}
+
+/// The handlers of one socket.
+pub(crate) struct SocketAgent {
+    pub(crate) socket: Socket,
+    pub(crate) rules: Arc<Rules>,
+}
+
+impl Agent for SocketAgent {
+    fn call(self: Box<Self>, event: Event) -> Call {
+        Box::pin(async move {
+            if let Event::Io(event) = event {
+                self.handle(*event).await;
+            }
+            Returned {
+                agent: self,
+                outcome: Outcome::Done,
+            }
+        })
+    }
+}
+
+impl SocketAgent {
+    async fn handle(&self, event: IoEvent) {
+        match event {
+            IoEvent::Connect => {
+                let act = match self.ask().await {
+                    Ok(()) => Act::Accept,
+                    Err(ConnectError { message, data }) => Act::Refuse(message, data),
+                };
+                // Where the client has gone, nobody waits.
+                let _ = self.socket.act(act);
+            }
+            IoEvent::Connected => {
+                for handler in self.rules.connect() {
+                    handler(self.socket.clone()).await;
+                }
+            }
+            IoEvent::Event(packet) => self.event(&packet).await,
+            IoEvent::Disconnect(reason) => self.ended(reason).await,
+        }
+    }
+
+    /// Whether the client may come in.
+    async fn ask(&self) -> Result<(), ConnectError> {
+        for middleware in self.rules.middleware() {
+            middleware(self.socket.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn event(&self, packet: &Packet<'_>) {
+        let received = Received::new(self.socket.clone(), packet);
+        let shared = self.rules.handlers().packets();
+        let own = self.socket.handlers().packets();
+        for middleware in shared.into_iter().chain(own) {
+            if let Err(error) = middleware(received.clone()).await {
+                return self.socket.failed(error).await;
+            }
+        }
+        let shared = self.rules.handlers().any();
+        let own = self.socket.handlers().any();
+        for handler in shared.into_iter().chain(own) {
+            handler(received.clone()).await;
+        }
+        let shared = self.rules.handlers().take(received.name());
+        let own = self.socket.handlers().take(received.name());
+        for handler in shared.into_iter().chain(own) {
+            handler(received.clone()).await;
+        }
+    }
+
+    async fn ended(&self, reason: DisconnectReason) {
+        for before in [true, false] {
+            let shared = self.rules.handlers().ends(before);
+            let own = self.socket.handlers().ends(before);
+            for handler in shared.into_iter().chain(own) {
+                handler(self.socket.clone(), reason).await;
+            }
+            self.socket.clear_rooms();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What handles of sockets ask of a shard.
+
+use std::{sync::Arc, time::Duration};
+
+use parlor_hub::MemberKey;
+use tokio::sync::oneshot;
+
+use super::super::Answered;
+use super::{Args, Socket, acks::Collector, args::Packed};
+
+/// One thing to do with a socket of this shard.
+#[derive(Debug)]
+pub(crate) struct ToSocket {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) act: Act,
+}
+
+/// What is to be done with a socket.
+#[derive(Debug)]
+pub(crate) enum Act {
+    /// Its handlers let it in.
+    Accept,
+    /// They do not: a message, and maybe more as JSON text.
+    Refuse(String, Option<String>),
+    /// Send it an event.
+    Emit {
+        packed: Packed,
+        volatile: bool,
+        compress: bool,
+        ack: Option<AckSink>,
+    },
+    /// Answer an event of it.
+    Ack {
+        id: u64,
+        packed: Packed,
+    },
+    /// Into rooms; the answer is for the first.
+    Join(Vec<Box<str>>, Option<Answered<()>>),
+    Leave(Box<str>),
+    /// Out of the namespace, or away with the connection.
+    Disconnect {
+        close: bool,
+    },
+}
+
+/// An acknowledgement; none where it has not come in time.
+pub(crate) type Answer = Option<Args>;
+
+/// Where the acknowledgement of an event goes.
+#[derive(Debug)]
+pub(crate) enum AckSink {
+    /// To the one who waits for it, for at most so long.
+    One(oneshot::Sender<Answer>, Option<Duration>),
+    /// To those of an event that many were sent.
+    Many(Arc<Collector>, Duration),
+}
+
+/// Something for the sockets of a namespace, on this shard or on all.
+#[derive(Debug)]
+pub(crate) struct Wide {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) to: Addressees,
+    pub(crate) act: WideAct,
+}
+
+/// Which sockets of a namespace are meant.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Addressees {
+    /// Those in one of these rooms; all where none is named. The id of a socket is a room.
+    pub(crate) rooms: Vec<Box<str>>,
+    /// But for those in one of these.
+    pub(crate) except: Vec<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum WideAct {
+    /// An event for everybody: one shard publishes it. `from` is a socket of that shard, which
+    /// does not hear it.
+    Publish {
+        packed: Packed,
+        from: Option<MemberKey>,
+        volatile: bool,
+    },
+    /// An event that each of the shard's sockets is to acknowledge.
+    Ask {
+        json: Arc<Packed>,
+        collector: Arc<Collector>,
+        timeout: Duration,
+    },
+    Fetch(oneshot::Sender<Vec<Socket>>),
+    Join(Vec<Box<str>>),
+    Leave(Vec<Box<str>>),
+    Disconnect {
+        close: bool,
+    },
+}
+
+impl ToSocket {
+    /// What it costs while it waits, in bytes, near enough to hold a bound with.
+    pub(crate) fn cost(&self) -> usize {
+        let inside = match &self.act {
+            Act::Emit { packed, .. } | Act::Ack { packed, .. } => packed.bytes(),
+            Act::Refuse(message, data) => message.len() + data.as_ref().map_or(0, String::len),
+            Act::Join(rooms, _) => rooms.iter().map(|room| room.len()).sum(),
+            Act::Accept | Act::Leave(_) | Act::Disconnect { .. } => 0,
+        };
+        size_of::<Self>() + inside
+    }
+}
+
+impl Wide {
+    /// What it costs while it waits, in bytes, near enough to hold a bound with.
+    pub(crate) fn cost(&self) -> usize {
+        let inside = match &self.act {
+            WideAct::Publish { packed, .. } => packed.bytes(),
+            WideAct::Ask { json, .. } => json.bytes(),
+            _ => 0,
+        };
+        size_of::<Self>() + inside
+    }
+}

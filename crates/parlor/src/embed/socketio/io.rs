@@ -1,0 +1,427 @@
+//! The namespaces of a server.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    super::{BoxError, Link, SendError},
+    Args, Broadcast, DisconnectReason, IntoAck, PartialAcks, Received, Socket,
+    handlers::Handlers,
+};
+
+/// Socket.IO with handlers: `Clone`, `Send`, `Sync`. Give it to
+/// [`Builder::socketio`](crate::Builder::socketio) and keep a clone to send from anywhere.
+#[derive(Clone, Default)]
+pub struct SocketIo(Arc<Io>);
+
+/// What all handles of one have in common.
+#[derive(Default)]
+pub(crate) struct Io {
+    link: OnceLock<Arc<Link>>,
+    named: RwLock<HashMap<Box<str>, Arc<Rules>>>,
+    /// Namespaces by a rule over their names, in the order in which they were given.
+    dynamic: RwLock<Vec<(Matcher, Arc<Rules>)>>,
+}
+
+type Matcher = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Middleware = Arc<dyn Fn(Socket) -> Boxed<Result<(), ConnectError>> + Send + Sync>;
+type OnConnect = Arc<dyn Fn(Socket) -> Boxed<()> + Send + Sync>;
+
+/// The handlers of a namespace, or of those that a rule stands for.
+#[derive(Default)]
+pub(crate) struct Rules {
+    middleware: Mutex<Vec<Middleware>>,
+    connect: Mutex<Vec<OnConnect>>,
+    handlers: Mutex<Handlers>,
+}
+
+/// A refusal of a namespace: the client's `connect_error`.
+#[derive(Debug, Clone)]
+pub struct ConnectError {
+    pub(crate) message: String,
+    pub(crate) data: Option<String>,
+}
+
+/// A namespace, or those that a rule stands for: to give it handlers, and to send to it.
+#[derive(Clone)]
+pub struct Namespace {
+    io: Arc<Io>,
+    /// None where it is a rule over names: it can be given handlers, and nothing be sent to it.
+    name: Option<Arc<str>>,
+    rules: Arc<Rules>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SocketIo {
+    /// One without a namespace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A namespace, which there is from now on. `/` is the main one; a name without its slash is
+    /// given one.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Namespace {
+        let name: Box<str> = match name.starts_with('/') {
+            true => name.into(),
+            false => format!("/{name}").into(),
+        };
+        let mut named = self.0.named.write().unwrap_or_else(PoisonError::into_inner);
+        let rules = Arc::clone(named.entry(name.clone()).or_default());
+        Namespace {
+            io: Arc::clone(&self.0),
+            name: Some(name.into()),
+            rules,
+        }
+    }
+
+    /// Namespaces by a pattern: `*` stands for any characters, also none. Names that
+    /// [`SocketIo::of`] was given come first, then rules in the order in which they were given.
+    #[must_use]
+    pub fn of_pattern(&self, pattern: &str) -> Namespace {
+        let pattern = pattern.to_owned();
+        self.of_matching(move |name, _| matches(&pattern, name))
+    }
+
+    /// Namespaces by a function of the name and of what the client says about itself, a JSON
+    /// object. It is called on a shard's thread and must not block.
+    #[must_use]
+    pub fn of_matching(
+        &self,
+        matching: impl Fn(&str, &str) -> bool + Send + Sync + 'static,
+    ) -> Namespace {
+        let rules = Arc::<Rules>::default();
+        let mut dynamic = self
+            .0
+            .dynamic
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        dynamic.push((Arc::new(matching), Arc::clone(&rules)));
+        Namespace {
+            io: Arc::clone(&self.0),
+            name: None,
+            rules,
+        }
+    }
+
+    pub(crate) fn inner(&self) -> Arc<Io> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for SocketIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketIo").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Io {
+    /// Connects the handles with their server; the first one counts.
+    pub(crate) fn settle(&self, link: &Arc<Link>) {
+        let _ = self.link.set(Arc::clone(link));
+    }
+
+    /// The rules of a namespace; none where there is no such one.
+    pub(crate) fn find(&self, name: &str, auth: &str) -> Option<Arc<Rules>> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rules) = named.get(name) {
+            return Some(Arc::clone(rules));
+        }
+        drop(named);
+        let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner);
+        let found = dynamic.iter().find(|(matches, _)| matches(name, auth));
+        found.map(|(_, rules)| Arc::clone(rules))
+    }
+}
+
+impl Rules {
+    pub(super) fn middleware(&self) -> Vec<Middleware> {
+        lock(&self.middleware).clone()
+    }
+
+    pub(super) fn connect(&self) -> Vec<OnConnect> {
+        lock(&self.connect).clone()
+    }
+
+    pub(super) fn handlers(&self) -> MutexGuard<'_, Handlers> {
+        lock(&self.handlers)
+    }
+}
+
+impl ConnectError {
+    /// A refusal with a message.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// Adds data for the client, `err.data` in JavaScript. What cannot be said in JSON is left
+    /// out.
+    #[must_use]
+    pub fn with_data(mut self, data: &impl Serialize) -> Self {
+        self.data = serde_json::to_string(data).ok();
+        self
+    }
+}
+
+impl<T: fmt::Display> From<T> for ConnectError {
+    fn from(error: T) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl Namespace {
+    /// Calls a handler for each socket that connects. Its end is awaited before the socket's first
+    /// event is handled.
+    pub fn on_connect<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Socket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.rules.connect).push(Arc::new(move |socket| Box::pin(handler(socket))));
+        self
+    }
+
+    /// Asks a function whether a client may come in, after those that were given before.
+    pub fn middleware<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Socket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), ConnectError>> + Send + 'static,
+    {
+        lock(&self.rules.middleware).push(Arc::new(move |socket| Box::pin(handler(socket))));
+        self
+    }
+
+    /// Calls a handler for an event of any socket of the namespace, before those of the socket; see
+    /// [`Socket::on`]. It costs nothing for each socket.
+    pub fn on<T, F, Fut>(&self, event: &str, handler: F) -> &Self
+    where
+        T: DeserializeOwned + Send,
+        F: Fn(Socket, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoAck> + Send,
+    {
+        self.rules.handlers().on(event, false, handler);
+        self
+    }
+
+    /// The same with the event as it came; see [`Socket::on_event`].
+    pub fn on_event<F, Fut>(&self, event: &str, handler: F) -> &Self
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.rules.handlers().on_event(event, handler);
+        self
+    }
+
+    /// Calls a handler for every event of any socket; see [`Socket::on_any`].
+    pub fn on_any<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.rules.handlers().on_any(false, handler);
+        self
+    }
+
+    /// Asks a function about every event of any socket; see [`Socket::middleware`].
+    pub fn packet_middleware<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.rules.handlers().on_packet(handler);
+        self
+    }
+
+    /// Calls a handler when a socket ends; see [`Socket::on_disconnecting`].
+    pub fn on_disconnecting<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.rules.handlers().on_end(true, handler);
+        self
+    }
+
+    /// Calls a handler when a socket has ended; see [`Socket::on_disconnect`].
+    pub fn on_disconnect<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.rules.handlers().on_end(false, handler);
+        self
+    }
+
+    /// An event for all sockets of the namespace. Of a rule over names it is for nobody.
+    pub fn all(&self) -> Broadcast {
+        let link = self.name.as_ref().and_then(|_| self.io.link.get());
+        let name = self.name.clone().unwrap_or_default();
+        Broadcast::new(link.cloned(), name)
+    }
+
+    /// An event for those in a room.
+    pub fn to(&self, room: impl AsRef<str>) -> Broadcast {
+        self.all().to(room)
+    }
+
+    /// The same as [`Namespace::to`], for sentences that read better so.
+    pub fn within(&self, room: impl AsRef<str>) -> Broadcast {
+        self.to(room)
+    }
+
+    /// An event for all but those in a room.
+    pub fn except(&self, room: impl AsRef<str>) -> Broadcast {
+        self.all().except(room)
+    }
+
+    /// Sends an event to all sockets of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::emit`].
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, args: &T) -> Result<(), SendError> {
+        self.all().emit(event, args)
+    }
+
+    /// Sends an event to all sockets of the namespace and waits for their acknowledgements.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::emit_with_ack`].
+    pub async fn emit_with_ack<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> Result<Vec<Args>, PartialAcks> {
+        self.all().emit_with_ack(event, args).await
+    }
+
+    /// All sockets of the namespace, in no order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::fetch_sockets`].
+    pub async fn fetch_sockets(&self) -> Result<Vec<Socket>, SendError> {
+        self.all().fetch_sockets().await
+    }
+
+    /// Sends an event to the other nodes of the cluster. There are none, so far.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Json`] where the arguments cannot be said in JSON.
+    pub fn server_side_emit<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> Result<(), SendError> {
+        super::args::Packed::event(event, args)?;
+        Ok(())
+    }
+
+    /// The same, and waits for an answer of each. There are none, so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::server_side_emit`].
+    pub async fn server_side_emit_with_ack<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> Result<Vec<Value>, SendError> {
+        std::future::ready(self.server_side_emit(event, args).map(|()| Vec::new())).await
+    }
+}
+
+/// Whether a pattern stands for the whole of a name.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        let rows = [
+            ("/a", "/a", true),
+            ("/a", "/ab", false),
+            ("/dynamic-*", "/dynamic-1", true),
+            ("/dynamic-*", "/dynamic-", true),
+            ("/dynamic-*", "/static", false),
+            ("*", "/x", true),
+            ("/*/b", "/a/b", true),
+            ("/*/b", "/a/c", false),
+            ("/a*b*c", "/a-b-b-c", true),
+            ("/a*a", "/a", false),
+        ];
+        for (pattern, name, expected) in rows {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn names_come_before_rules() {
+        let io = SocketIo::new();
+        let chat = io.of("chat");
+        let any = io.of_pattern("/*");
+        let found = |name| io.0.find(name, "{}").unwrap();
+        assert!(Arc::ptr_eq(&found("/chat"), &chat.rules));
+        assert!(Arc::ptr_eq(&found("/other"), &any.rules));
+        assert!(Arc::ptr_eq(&io.of("/chat").rules, &chat.rules));
+        assert!(SocketIo::new().0.find("/", "{}").is_none());
+    }
+}

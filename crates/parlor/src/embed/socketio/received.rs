@@ -1,0 +1,112 @@
+//! An event that came in.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use parlor_proto::socketio::{EventName, Packet};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    super::{JsonError, SendError},
+    Args, ArgsError, Socket,
+    args::Packed,
+    command::Act,
+};
+
+/// An event of a client.
+#[derive(Debug, Clone)]
+pub struct Received {
+    socket: Socket,
+    name: Arc<str>,
+    args: Args,
+    ack: Option<AckHandle>,
+}
+
+/// The right to acknowledge an event, once. It may be kept and used later, from any task.
+#[derive(Debug, Clone)]
+pub struct AckHandle {
+    socket: Socket,
+    id: u64,
+    used: Arc<AtomicBool>,
+}
+
+impl Received {
+    pub(crate) fn new(socket: Socket, packet: &Packet<'_>) -> Self {
+        let name = packet.event_name();
+        let ack = packet.id.map(|id| AckHandle {
+            socket: socket.clone(),
+            id,
+            used: Arc::default(),
+        });
+        Self {
+            name: name.as_ref().map_or("", EventName::as_str).into(),
+            args: Args::of(packet),
+            ack,
+            socket,
+        }
+    }
+
+    /// Whose event it is.
+    #[must_use]
+    pub const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Its name; a number as it is written.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its arguments.
+    #[must_use]
+    pub const fn args(&self) -> &Args {
+        &self.args
+    }
+
+    /// Its arguments as a value; see [`Args::parse`].
+    ///
+    /// # Errors
+    ///
+    /// [`ArgsError`] where they do not fit.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        self.args.parse()
+    }
+
+    /// How to acknowledge it; none where its client does not want to know.
+    #[must_use]
+    pub fn ack(&self) -> Option<AckHandle> {
+        self.ack.clone()
+    }
+
+    pub(crate) fn acknowledge(&self, packed: Packed) {
+        if let Some(ack) = &self.ack {
+            // Where its client has gone, nobody waits.
+            let _ = ack.say(packed);
+        }
+    }
+}
+
+impl AckHandle {
+    /// Acknowledges the event. A tuple is several arguments, `()` none. A second time it does
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] where the value cannot be said in JSON, the queue is full, or the socket has
+    /// gone.
+    pub fn send(self, value: impl Serialize) -> Result<(), SendError> {
+        let packed: Result<Packed, JsonError> = Packed::ack(&value);
+        self.say(packed?)
+    }
+
+    fn say(&self, packed: Packed) -> Result<(), SendError> {
+        if self.used.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let id = self.id;
+        self.socket.act(Act::Ack { id, packed })
+    }
+}

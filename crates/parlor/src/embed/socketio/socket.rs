@@ -1,0 +1,521 @@
+//! A client in a namespace.
+
+use std::{
+    any::Any,
+    collections::BTreeSet,
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use parlor_hub::Refused;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+
+use super::{
+    super::{BoxError, Command, Head, Member, RoomError, SendError},
+    AckError, Broadcast, DisconnectReason, IntoAck, Received,
+    acks::wait_for,
+    args::Packed,
+    command::{AckSink, Act, ToSocket},
+    handlers::Handlers,
+};
+
+/// A client in a namespace: `Clone`, `Send`, `Sync`, usable from any task and any thread.
+///
+/// What is asked of it goes into a bounded queue of its shard and is done in that order. After its
+/// end it is told [`SendError::Closed`].
+#[derive(Clone)]
+pub struct Socket(Arc<Inner>);
+
+struct Inner {
+    member: Member,
+    namespace: Arc<str>,
+    id: Arc<str>,
+    head: Arc<Head>,
+    auth: Option<Box<str>>,
+    connected: AtomicBool,
+    reason: OnceLock<DisconnectReason>,
+    rooms: Mutex<BTreeSet<Box<str>>>,
+    handlers: Mutex<Handlers>,
+    data: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+/// A join that was asked for; see [`Socket::join`].
+#[derive(Debug)]
+pub struct Entering(oneshot::Receiver<Result<(), Refused>>);
+
+impl IntoFuture for Entering {
+    type Output = Result<(), RoomError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    /// Waits until the socket is in the room: [`RoomError::Refused`] where the room does not take
+    /// it or cannot be one, [`RoomError::Closed`] where the socket has gone.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let answer = self.0.await.map_err(|_| RoomError::Closed)?;
+            answer.map_err(RoomError::Refused)
+        })
+    }
+}
+
+/// How one event is sent: made by [`Socket::volatile`], [`Socket::compress`] and
+/// [`Socket::timeout`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent before `emit`"]
+pub struct Emission {
+    socket: Socket,
+    volatile: bool,
+    compress: bool,
+    timeout: Option<Duration>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Socket {
+    pub(crate) fn new(
+        member: Member,
+        (namespace, id): (Arc<str>, Arc<str>),
+        head: Arc<Head>,
+        auth: Option<&str>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            member,
+            namespace,
+            rooms: Mutex::new(BTreeSet::from([Box::from(&*id)])),
+            id,
+            head,
+            auth: auth.map(Into::into),
+            connected: AtomicBool::new(false),
+            reason: OnceLock::new(),
+            handlers: Mutex::default(),
+            data: Mutex::default(),
+        }))
+    }
+
+    /// Its id, 20 characters, which others may know. In the main namespace they are the first ones
+    /// of the id by which members of other doors know it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    /// The request that opened the connection: headers, query, address.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.0.head
+    }
+
+    /// What the client said about itself when it asked for the namespace (`auth` in JavaScript);
+    /// of client 2 the query of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// A [`serde_json::Error`] where it is not of that type; nothing said is `{}`.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.auth_json())
+    }
+
+    /// The same as JSON text.
+    #[must_use]
+    pub fn auth_json(&self) -> &str {
+        self.0.auth.as_deref().unwrap_or("{}")
+    }
+
+    /// Whether it is connected.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.0.connected.load(Ordering::Acquire)
+    }
+
+    /// Why it was disconnected, once it is.
+    #[must_use]
+    pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
+        self.0.reason.get().copied()
+    }
+
+    /// The rooms that it is in or was put into, its own included.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<String> {
+        lock(&self.0.rooms)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    /// Keeps a value with the socket, in place of an earlier one.
+    pub fn set_data(&self, data: impl Any + Send + Sync) {
+        *lock(&self.0.data) = Some(Arc::new(data));
+    }
+
+    /// The value that was kept with the socket, if it is of this type.
+    #[must_use]
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let data = lock(&self.0.data).clone()?;
+        data.downcast().ok()
+    }
+
+    /// Sends an event. A tuple is several arguments, `()` none.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] where the arguments cannot be said in JSON, the queue is full, or the socket
+    /// has gone.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, args: &T) -> Result<(), SendError> {
+        self.emission().emit(event, args)
+    }
+
+    /// Sends an event and waits for its acknowledgement, without end; see [`Socket::timeout`]. It
+    /// is sent at once, whether or not this is awaited.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`].
+    pub fn emit_with_ack<T, A>(
+        &self,
+        event: &str,
+        args: &A,
+    ) -> impl Future<Output = Result<T, AckError>> + Send + use<T, A>
+    where
+        T: DeserializeOwned,
+        A: Serialize + ?Sized,
+    {
+        self.emission().emit_with_ack(event, args)
+    }
+
+    /// An event that may be dropped where it cannot go out at once.
+    pub fn volatile(&self) -> Emission {
+        self.emission().volatile()
+    }
+
+    /// An event that may, or may not, be compressed.
+    pub fn compress(&self, compress: bool) -> Emission {
+        self.emission().compress(compress)
+    }
+
+    /// An event whose acknowledgement is awaited for so long.
+    pub fn timeout(&self, timeout: Duration) -> Emission {
+        self.emission().timeout(timeout)
+    }
+
+    fn emission(&self) -> Emission {
+        Emission {
+            socket: self.clone(),
+            volatile: false,
+            compress: true,
+            timeout: None,
+        }
+    }
+
+    /// An event for those in a room but for this socket.
+    pub fn to(&self, room: impl AsRef<str>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// The same as [`Socket::to`], for sentences that read better so.
+    pub fn within(&self, room: impl AsRef<str>) -> Broadcast {
+        self.to(room)
+    }
+
+    /// An event for everybody in the namespace but this socket and those in a room.
+    pub fn except(&self, room: impl AsRef<str>) -> Broadcast {
+        self.broadcast().except(room)
+    }
+
+    /// An event for everybody in the namespace but this socket.
+    pub fn broadcast(&self) -> Broadcast {
+        let member = &self.0.member;
+        let all = Broadcast::new(
+            Some(Arc::clone(member.link())),
+            Arc::clone(&self.0.namespace),
+        );
+        all.from(member.id().shard(), member.key(), Arc::clone(&self.0.id))
+    }
+
+    /// Puts it into a room: 1 to 128 bytes without control characters. It takes place whether or
+    /// not the result is awaited; what this socket's handlers send to the room afterwards comes
+    /// after it. Await it where others are to find the socket there.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::Closed`].
+    pub fn join(&self, room: impl AsRef<str>) -> Result<Entering, SendError> {
+        let room: Box<str> = room.as_ref().into();
+        let (answer, answered) = oneshot::channel();
+        self.act(Act::Join(vec![room.clone()], Some(answer)))?;
+        self.note_joined(&room);
+        Ok(Entering(answered))
+    }
+
+    /// Takes it out of a room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::Closed`].
+    pub fn leave(&self, room: impl AsRef<str>) -> Result<(), SendError> {
+        let room: Box<str> = room.as_ref().into();
+        self.act(Act::Leave(room.clone()))?;
+        self.note_left(&room);
+        Ok(())
+    }
+
+    /// Disconnects it from the namespace, or with `close` the whole connection.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], [`SendError::Closed`].
+    pub fn disconnect(&self, close: bool) -> Result<(), SendError> {
+        self.act(Act::Disconnect { close })
+    }
+
+    /// Calls a handler for an event, after those that were given before. Events of one socket are
+    /// handled one after the other. See [`Args::parse`](super::Args::parse) for what the arguments become; where they
+    /// do not fit, or the handler returns an error, [`Socket::on_error`] is called.
+    pub fn on<T, F, Fut>(&self, event: &str, handler: F)
+    where
+        T: DeserializeOwned + Send,
+        F: Fn(Self, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoAck> + Send,
+    {
+        lock(&self.0.handlers).on(event, false, handler);
+    }
+
+    /// The same for the next such event alone.
+    pub fn once<T, F, Fut>(&self, event: &str, handler: F)
+    where
+        T: DeserializeOwned + Send,
+        F: Fn(Self, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoAck> + Send,
+    {
+        lock(&self.0.handlers).on(event, true, handler);
+    }
+
+    /// Calls a handler with an event as it came, and the right to acknowledge it.
+    pub fn on_event<F, Fut>(&self, event: &str, handler: F)
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_event(event, handler);
+    }
+
+    /// Forgets the socket's own handlers of an event.
+    pub fn off(&self, event: &str) {
+        lock(&self.0.handlers).off(event);
+    }
+
+    /// Calls a handler for every event, before those of the event.
+    pub fn on_any<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_any(false, handler);
+    }
+
+    /// The same, before those that were given already.
+    pub fn prepend_any<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_any(true, handler);
+    }
+
+    /// Forgets what was given to [`Socket::on_any`].
+    pub fn off_any(&self) {
+        lock(&self.0.handlers).off_any();
+    }
+
+    /// Calls a function with the name of every event that this handle or a clone of it sends.
+    pub fn on_any_outgoing(&self, handler: impl Fn(&str) + Send + Sync + 'static) {
+        lock(&self.0.handlers).on_any_outgoing(handler);
+    }
+
+    /// Forgets what was given to [`Socket::on_any_outgoing`].
+    pub fn off_any_outgoing(&self) {
+        lock(&self.0.handlers).off_any_outgoing();
+    }
+
+    /// Asks a function about every event before it is handled. An error is for
+    /// [`Socket::on_error`], and the event goes no further.
+    pub fn middleware<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Received) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_packet(handler);
+    }
+
+    /// Calls a handler when the socket ends, while [`Socket::rooms`] still tells its rooms.
+    pub fn on_disconnecting<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_end(true, handler);
+    }
+
+    /// Calls a handler when the socket has ended.
+    pub fn on_disconnect<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_end(false, handler);
+    }
+
+    /// Calls a handler with what went wrong: a middleware's error, arguments that do not fit, an
+    /// error of a handler. Without one it is logged.
+    pub fn on_error<F, Fut>(&self, handler: F)
+    where
+        F: Fn(Self, Arc<BoxError>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        lock(&self.0.handlers).on_error(handler);
+    }
+
+    /// Something went wrong with an event.
+    pub(crate) async fn failed(&self, error: BoxError) {
+        let handlers = lock(&self.0.handlers).errors();
+        if handlers.is_empty() {
+            tracing::warn!(socket = %self.0.id, %error, "an event was not handled");
+        }
+        let error = Arc::new(error);
+        for handler in handlers {
+            handler(self.clone(), Arc::clone(&error)).await;
+        }
+    }
+
+    pub(crate) fn handlers(&self) -> MutexGuard<'_, Handlers> {
+        lock(&self.0.handlers)
+    }
+
+    pub(crate) fn act(&self, act: Act) -> Result<(), SendError> {
+        let command = Command::Socket {
+            to: self.0.member.key(),
+            to_socket: Box::new(ToSocket {
+                namespace: Arc::clone(&self.0.namespace),
+                act,
+            }),
+        };
+        if self.0.reason.get().is_some() || !self.0.member.is_open() {
+            return Err(SendError::Closed);
+        }
+        self.0
+            .member
+            .link()
+            .command(self.0.member.id().shard(), command)
+    }
+
+    pub(crate) fn set_connected(&self) {
+        self.0.connected.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_ended(&self, reason: DisconnectReason) {
+        self.0.connected.store(false, Ordering::Release);
+        let _ = self.0.reason.set(reason);
+    }
+
+    pub(crate) fn clear_rooms(&self) {
+        lock(&self.0.rooms).clear();
+    }
+
+    pub(crate) fn is_in(&self, room: &str) -> bool {
+        lock(&self.0.rooms).contains(room)
+    }
+
+    pub(crate) fn note_joined(&self, room: &str) {
+        lock(&self.0.rooms).insert(room.into());
+    }
+
+    pub(crate) fn note_left(&self, room: &str) {
+        lock(&self.0.rooms).remove(room);
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("namespace", &self.0.namespace)
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Emission {
+    /// The event may be dropped where it cannot go out at once.
+    pub const fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// Whether the event may be compressed. Default: yes.
+    pub const fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
+        self
+    }
+
+    /// How long to wait for the acknowledgement. Default: without end.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends an event; see [`Socket::emit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::emit`].
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, args: &T) -> Result<(), SendError> {
+        self.send(event, Packed::event(event, args)?, None)
+    }
+
+    /// Sends an event and waits for its acknowledgement; see [`Socket::emit_with_ack`].
+    ///
+    /// # Errors
+    ///
+    /// [`AckError`].
+    pub fn emit_with_ack<T, A>(
+        &self,
+        event: &str,
+        args: &A,
+    ) -> impl Future<Output = Result<T, AckError>> + Send + use<T, A>
+    where
+        T: DeserializeOwned,
+        A: Serialize + ?Sized,
+    {
+        let (answer, answered) = oneshot::channel();
+        let sink = AckSink::One(answer, self.timeout);
+        let sent = Packed::event(event, args)
+            .map_err(SendError::from)
+            .and_then(|packed| self.send(event, packed, Some(sink)));
+        wait_for(sent.map(|()| answered), self.timeout)
+    }
+
+    fn send(&self, event: &str, packed: Packed, ack: Option<AckSink>) -> Result<(), SendError> {
+        let listeners = self.socket.handlers().outgoing();
+        for listener in listeners {
+            listener(event);
+        }
+        self.socket.act(Act::Emit {
+            packed,
+            volatile: self.volatile,
+            compress: self.compress,
+            ack,
+        })
+    }
+}
