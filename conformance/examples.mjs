@@ -1,9 +1,9 @@
 // Starts the examples of the library, which were built before.
 
 import { spawn } from 'node:child_process';
-import { dirname } from 'node:path';
-import { binary } from './server.mjs';
+import { fileURLToPath } from 'node:url';
 
+const top = fileURLToPath(new URL('..', import.meta.url));
 const PATIENCE_MS = 10_000;
 
 /**
@@ -12,7 +12,8 @@ const PATIENCE_MS = 10_000;
  * not end within 10 s is killed and gives null.
  */
 export async function startExample(name) {
-  const child = spawn(`${dirname(binary())}/examples/${name}`, ['127.0.0.1:0'], {
+  const target = process.env.CARGO_TARGET_DIR ?? `${top}target`;
+  const child = spawn(`${target}/debug/examples/${name}`, ['127.0.0.1:0'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const kill = () => child.kill('SIGKILL');
