@@ -65,6 +65,30 @@ for (const [name, client] of [
       await Promise.all(pages.map(({ page }) => page.close()));
     });
 
+    test('a page of another origin that may come in', async () => {
+      const other = await startServer('--static', folder);
+      const { page, errors } = await openPage(browser.context, `${other.http}/empty.html`);
+      await page.addScriptTag({ url: `${server.http}/socket.io/socket.io.js` });
+      for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+        const heard = await page.evaluate(
+          async ([url, transports]) => {
+            const socket = io(url, { transports, forceNew: true, query: { room: 'foreign' } });
+            await new Promise((resolve) => socket.once('connect', resolve));
+            const heard = new Promise((resolve) => socket.once('message', resolve));
+            socket.emit('message', `by ${transports}`);
+            await heard;
+            socket.disconnect();
+            return heard;
+          },
+          [server.http, transports],
+        );
+        assert.equal(heard, `by ${transports}`);
+      }
+      assert.deepEqual(errors, []);
+      await page.close();
+      assert.equal(await other.stop(), 0, other.output());
+    });
+
     for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
       test(`events, binary, acknowledgements and a cut over ${transports.join(' and ')}`, async () => {
         const proxy = await startProxy(server.port);
@@ -133,3 +157,22 @@ for (const [name, client] of [
     }
   });
 }
+
+test('the bundle for msgpack talks to the others', async () => {
+  const server = await startServer('--static', folder, '--socketio-client', npm);
+  const { page, errors } = await openPage(browser.context, `${server.http}/empty.html`);
+  await page.addScriptTag({ url: `${server.http}/socket.io/socket.io.msgpack.min.js` });
+  const bytes = await page.evaluate(async () => {
+    const socket = io({ query: { room: 'msgpack' } });
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const heard = new Promise((resolve) => socket.once('message', resolve));
+    const { id } = await socket.emitWithAck('message', Uint8Array.from([1, 2, 3]).buffer);
+    const bytes = [...new Uint8Array(await heard)];
+    socket.disconnect();
+    return id && bytes;
+  });
+  assert.deepEqual(bytes, [1, 2, 3]);
+  assert.deepEqual(errors, []);
+  await page.close();
+  assert.equal(await server.stop(), 0, server.output());
+});
