@@ -29,7 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         let mut config = Config::default();
         // Whoever has old clients is to find them served.
-        config.socketio.legacy = true;
+        config.socketio.engine.legacy = true;
         Self {
             config,
             log: Log::default(),

@@ -4,6 +4,7 @@
 //! uses [`Config::set`], which knows every setting by its key; the same table ([`SETTINGS`]) gives
 //! the command line its flags and the documentation its rows.
 
+mod engineio;
 mod rows;
 mod settings;
 mod socketio;
@@ -16,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::engineio::{EngineIo, Transports};
 pub use self::settings::{Group, Setting, nearest_key, same_key};
 pub use self::socketio::SocketIo;
 pub use self::table::SETTINGS;

@@ -149,6 +149,12 @@ mod policy;
 mod server;
 mod shard;
 
+/// Sessions of Engine.IO with nothing above them; see [`Builder::engineio`].
+pub mod engineio {
+    pub use crate::embed::engineio::{Event, Session};
+    pub use parlor_proto::engineio::{CloseReason, Message, Text, Transport, Version};
+}
+
 pub use parlor_proto as proto;
 
 pub use parlor_hub::{

@@ -38,7 +38,6 @@ pub(crate) enum Door {
     Sse,
     /// A handler of the embedder's.
     Endpoint,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the door is on the way"))]
     EngineIo,
     SocketIo,
     Echo,

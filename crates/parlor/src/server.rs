@@ -1,5 +1,7 @@
 //! The server: shards in threads of their own, listeners, a clean stop.
 
+mod mounts;
+
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
@@ -12,18 +14,15 @@ use std::{
 };
 
 use parlor_hub::{RoomOptions, RoomPattern, RoomTable, ShardId};
-use parlor_proto::{
-    engineio,
-    websocket::{self, deflate},
-};
+use parlor_proto::websocket::{self, deflate};
 use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
-    config::{BindError, Config, ConfigError, Deflate, RoomRule, SlowPolicy, SseGzip},
+    config::{BindError, Config, ConfigError, Deflate, EngineIo, RoomRule, SlowPolicy, SseGzip},
     door::{self, engineio::Mount},
     embed::{
-        self, Door, Doors, FailedHandshake, Handler, Link, OnFailed, PatternError, Refusal, Routes,
-        ServerHandle, socketio::Io,
+        self, Door, Doors, FailedHandshake, Handler, Head, Link, OnFailed, PatternError, Refusal,
+        Routes, ServerHandle, engineio::Opener, socketio::Io,
     },
     front,
     handle::Handle,
@@ -84,6 +83,8 @@ pub struct Builder {
     endpoints: Routes,
     mounts: Vec<Arc<Mount>>,
     socketio: Option<Arc<Io>>,
+    /// Where an embedder speaks Engine.IO, and how.
+    engines: Vec<(String, EngineIo, Opener)>,
     /// The first path that no endpoint can stand at.
     malformed: Option<PatternError>,
     doors: Option<Doors>,
@@ -180,6 +181,50 @@ impl Builder {
         self
     }
 
+    /// Speaks Engine.IO at a path, which begins and ends with a slash, with nothing above it: what
+    /// `open` returns is called with the events of one session, one after the other; without it
+    /// the session is refused (403, code 4). Both are called on the threads of connections, and
+    /// must not wait.
+    ///
+    /// ```no_run
+    /// use parlor::{Server, config::EngineIo, engineio::Event};
+    ///
+    /// # fn build() -> Result<(), parlor::BuildError> {
+    /// let server = Server::builder()
+    ///     .engineio("/engine.io/", EngineIo::default(), |_head| {
+    ///         Some(|session: &mut parlor::engineio::Session, event: Event<'_>| {
+    ///             if let Event::Text(text) = event {
+    ///                 session.send(text);
+    ///             }
+    ///         })
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn engineio<H>(
+        mut self,
+        path: &str,
+        settings: EngineIo,
+        open: impl Fn(&Head) -> Option<H> + Send + Sync + 'static,
+    ) -> Self
+    where
+        H: FnMut(&mut embed::engineio::Session, embed::engineio::Event<'_>) + 'static,
+    {
+        let fits = path.len() > 2 && path.starts_with('/') && path.ends_with('/');
+        if !fits || path.contains(['{', '}', '?', '#', '%']) || path.contains("//") {
+            let error = PatternError::Malformed(path.to_owned());
+            self.malformed.get_or_insert(error);
+        }
+        let open = move |head: &Head| {
+            let handle = open(head)?;
+            Some(Box::new(handle) as embed::engineio::Handle)
+        };
+        let opener = Opener(Box::new(open));
+        self.engines.push((path.to_owned(), settings, opener));
+        self
+    }
+
     /// Opens these of the built-in doors and no others. Without this call all are open, or none
     /// where the server has an endpoint.
     pub fn doors(mut self, doors: impl IntoIterator<Item = Door>) -> Self {
@@ -236,11 +281,20 @@ impl Builder {
         };
         let doors = self.doors.unwrap_or(doors);
         let mut mounts = self.mounts;
+        for (path, engine, opener) in self.engines {
+            let door = metrics::Door::EngineIo;
+            let mut checked = self.config.clone();
+            checked.socketio.engine = engine;
+            checked.validate()?;
+            let engine = &checked.socketio.engine;
+            let mount = mounts::mount(&path, door, engine, &self.config, Box::new(opener));
+            mounts.push(Arc::new(mount));
+        }
         if let Some(io) = &self.socketio {
             io.settle(&link);
         }
         if self.socketio.is_some() || self.config.socketio.served && doors.has(Door::SocketIo) {
-            mounts.push(Arc::new(socketio_mount(&self.config, self.socketio)));
+            mounts.push(Arc::new(mounts::socketio(&self.config, self.socketio)));
         }
         Ok(Server {
             link,
@@ -597,50 +651,21 @@ fn hub_limits(config: &Config) -> parlor_hub::Limits {
     }
 }
 
-/// Socket.IO at its path, with these handlers or without code.
-fn socketio_mount(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
-    let names = &config.socketio.namespaces;
-    let settings = door::socketio::Settings {
-        options: parlor_proto::socketio::Options {
-            connect_timeout: config.socketio.connect_timeout,
-            ..parlor_proto::socketio::Options::default()
-        },
-        namespaces: match names.is_empty() {
-            true => door::socketio::Names::All,
-            false => door::socketio::Names::These(names.iter().cloned().collect()),
-        },
-        echo: config.socketio.echo,
+fn deflate_policy(mode: Deflate) -> deflate::Policy {
+    let mode = match mode {
+        Deflate::Off => deflate::Mode::Off,
+        Deflate::Shared => deflate::Mode::Shared,
+        Deflate::Takeover => deflate::Mode::Takeover,
     };
-    Mount {
-        path: config.socketio.path.as_str().into(),
-        door: metrics::Door::SocketIo,
-        options: engineio::Options {
-            ping_interval: config.ping_interval,
-            ping_timeout: config.ping_timeout,
-            versions: match config.socketio.legacy {
-                true => engineio::Versions::V4V3,
-                false => engineio::Versions::V4,
-            },
-            ..engineio::Options::default()
-        },
-        cookie: None,
-        compress_from: Some(1024),
-        deflate: deflate::Policy::new(deflate::Mode::Off),
-        applications: match handlers {
-            Some(io) => Box::new(door::socketio::WithHandlers(Arc::new(settings), io)),
-            None => Box::new(door::socketio::BuiltIn(Arc::new(settings))),
-        },
+    deflate::Policy {
+        threshold: DEFLATE_BYTES_MIN,
+        ..deflate::Policy::new(mode)
     }
 }
 
 impl Server {
     fn door_settings(&self) -> door::Settings {
         let config = &self.config;
-        let mode = match config.deflate {
-            Deflate::Off => deflate::Mode::Off,
-            Deflate::Shared => deflate::Mode::Shared,
-            Deflate::Takeover => deflate::Mode::Takeover,
-        };
         let limits = websocket::Limits {
             message_bytes_max: config.message_bytes_max,
             message_fragments_max: u32::try_from(config.message_fragments_max).unwrap_or(u32::MAX),
@@ -663,10 +688,7 @@ impl Server {
                 limits,
                 ..websocket::Options::default()
             },
-            deflate: deflate::Policy {
-                threshold: DEFLATE_BYTES_MIN,
-                ..deflate::Policy::new(mode)
-            },
+            deflate: deflate_policy(config.deflate),
         }
     }
 }

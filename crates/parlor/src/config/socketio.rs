@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::EngineIo;
+
 /// How Socket.IO is served; see [`Config::socketio`](super::Config::socketio).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,8 +12,8 @@ pub struct SocketIo {
     pub served: bool,
     /// The path that clients ask for; it begins and ends with a slash. Default: `/socket.io/`.
     pub path: String,
-    /// Whether clients 1 and 2 are served too (Engine.IO 3). Default: no; `parlor serve` says yes.
-    pub legacy: bool,
+    /// The sessions below it.
+    pub engine: EngineIo,
     /// Whether a sender hears its own `message`. Default: yes.
     pub echo: bool,
     /// How long a client may be without a namespace; then it is closed. Default: 45 s.
@@ -25,7 +27,7 @@ impl Default for SocketIo {
         Self {
             served: true,
             path: "/socket.io/".to_owned(),
-            legacy: false,
+            engine: EngineIo::default(),
             echo: true,
             connect_timeout: Duration::from_secs(45),
             namespaces: Vec::new(),

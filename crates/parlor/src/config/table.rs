@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::rows::{DAY, count, millis, size, time};
 use super::settings::{Group, Setting};
 use super::text::{self, ByteSize, TimeText, ValueError};
-use super::{ClientFiles, Config, Deflate, SlowPolicy, SseGzip};
+use super::{ClientFiles, Config, Deflate, SlowPolicy, SseGzip, Transports};
 
 /// Every setting of [`Config`], group by group.
 pub static SETTINGS: &[Setting<Config>] = &[
@@ -115,12 +115,7 @@ pub static SETTINGS: &[Setting<Config>] = &[
                members. `takeover`: with a compressor for each connection, some 300 KiB.",
         list: false,
         apply: |config, text| {
-            config.deflate = match text {
-                "off" => Deflate::Off,
-                "shared" => Deflate::Shared,
-                "takeover" => Deflate::Takeover,
-                _ => return Err(ValueError::NotAChoice("off, shared or takeover")),
-            };
+            config.deflate = deflate_mode(text)?;
             Ok(())
         },
         show: |config| Some(config.deflate.to_string()),
@@ -334,10 +329,142 @@ pub static SETTINGS: &[Setting<Config>] = &[
         help: "Serves clients 1 and 2 of Socket.IO too (Engine.IO 3).",
         list: false,
         apply: |config, text| {
-            config.socketio.legacy = text::switch(text)?;
+            config.socketio.engine.legacy = text::switch(text)?;
             Ok(())
         },
-        show: |config| Some(on_off(config.socketio.legacy)),
+        show: |config| Some(on_off(config.socketio.engine.legacy)),
+    },
+    Setting {
+        key: "socketio_ping_interval",
+        group: Group::SocketIo,
+        value: "TIME",
+        default: None,
+        help: "Pings a client of Socket.IO this long after it has answered.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.ping_interval = text::time(text, &(millis(1)..=DAY))?;
+            Ok(())
+        },
+        show: |config| Some(TimeText(config.socketio.engine.ping_interval).to_string()),
+    },
+    Setting {
+        key: "socketio_ping_timeout",
+        group: Group::SocketIo,
+        value: "TIME",
+        default: None,
+        help: "Ends a session that has not answered a ping by then.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.ping_timeout = text::time(text, &(millis(1)..=DAY))?;
+            Ok(())
+        },
+        show: |config| Some(TimeText(config.socketio.engine.ping_timeout).to_string()),
+    },
+    Setting {
+        key: "socketio_upgrade_timeout",
+        group: Group::SocketIo,
+        value: "TIME",
+        default: None,
+        help: "Waits this long for a client to go on from polling to a WebSocket that it has opened.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.upgrade_timeout = text::time(text, &(millis(1)..=DAY))?;
+            Ok(())
+        },
+        show: |config| Some(TimeText(config.socketio.engine.upgrade_timeout).to_string()),
+    },
+    Setting {
+        key: "socketio_payload_bytes_max",
+        group: Group::SocketIo,
+        value: "SIZE",
+        default: None,
+        help: "Takes POSTs and WebSocket messages of at most this many bytes; past it 413 or close code 1009.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.payload_bytes_max = text::size(text, &(1..=GIB))?;
+            Ok(())
+        },
+        show: |config| Some(bytes(config.socketio.engine.payload_bytes_max)),
+    },
+    Setting {
+        key: "socketio_transports",
+        group: Group::SocketIo,
+        value: "both|polling|websocket",
+        default: None,
+        help: "Lets clients come by long-polling, by WebSocket, or by both.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.transports = Transports::parse(text)
+                .ok_or(ValueError::NotAChoice("both, polling or websocket"))?;
+            Ok(())
+        },
+        show: |config| Some(config.socketio.engine.transports.to_string()),
+    },
+    Setting {
+        key: "socketio_upgrades",
+        group: Group::SocketIo,
+        value: "on|off",
+        default: None,
+        help: "Lets clients go on from polling to WebSocket.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.upgrades = text::switch(text)?;
+            Ok(())
+        },
+        show: |config| Some(on_off(config.socketio.engine.upgrades)),
+    },
+    Setting {
+        key: "socketio_jsonp",
+        group: Group::SocketIo,
+        value: "on|off",
+        default: None,
+        help: "Answers clients 1 and 2 in scripts where they ask for it. Any page can make such requests.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.jsonp = text::switch(text)?;
+            Ok(())
+        },
+        show: |config| Some(on_off(config.socketio.engine.jsonp)),
+    },
+    Setting {
+        key: "socketio_cookie",
+        group: Group::SocketIo,
+        value: "NAME",
+        default: Some("none"),
+        help: "Tells a new client the id of its session in a cookie of this name.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.cookie = Some(text::token(text)?);
+            Ok(())
+        },
+        show: |config| config.socketio.engine.cookie.clone(),
+    },
+    Setting {
+        key: "socketio_compress_bytes_min",
+        group: Group::SocketIo,
+        value: "SIZE",
+        default: None,
+        help: "Compresses answers of polling of this many bytes for clients that accept it. 0 compresses none.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.compress_bytes_min = text::size(text, &(0..=GIB))?;
+            Ok(())
+        },
+        show: |config| Some(bytes(config.socketio.engine.compress_bytes_min)),
+    },
+    Setting {
+        key: "socketio_deflate",
+        group: Group::SocketIo,
+        value: "MODE",
+        default: None,
+        help: "Compresses WebSocket messages for clients that offer it: `off`, `shared` or \
+               `takeover`, as `deflate` has it.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.engine.deflate = deflate_mode(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.socketio.engine.deflate.to_string()),
     },
     Setting {
         key: "socketio_echo",
@@ -424,6 +551,19 @@ pub static SETTINGS: &[Setting<Config>] = &[
         "Keeps an idle HTTP connection open for this long."
     ),
 ];
+
+fn deflate_mode(text: &str) -> Result<Deflate, ValueError> {
+    Ok(match text {
+        "off" => Deflate::Off,
+        "shared" => Deflate::Shared,
+        "takeover" => Deflate::Takeover,
+        _ => return Err(ValueError::NotAChoice("off, shared or takeover")),
+    })
+}
+
+fn bytes(count: usize) -> String {
+    ByteSize(u64::try_from(count).unwrap_or(u64::MAX)).to_string()
+}
 
 impl fmt::Display for SlowPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -55,6 +55,9 @@ pub enum ValueError {
     /// Not a pattern over the names of rooms.
     #[error("expected 1 to 128 bytes without control characters")]
     NotAPattern,
+    /// Not the name of a cookie.
+    #[error("expected 1 to 64 letters, digits and marks such as - and _")]
+    NotAToken,
     /// Not one of the words that stand for something here.
     #[error("expected {0}")]
     NotAChoice(&'static str),
@@ -171,6 +174,15 @@ pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err(ValueError::NotAChoice("on or off")),
+    }
+}
+
+/// A token (RFC 9110, section 5.6.2) of at most 64 bytes: the name of a cookie.
+pub(super) fn token(text: &str) -> Result<String, ValueError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match text.bytes().all(plain) && (1..=64).contains(&text.len()) {
+        true => Ok(text.to_owned()),
+        false => Err(ValueError::NotAToken),
     }
 }
 

@@ -10,6 +10,7 @@ mod command;
 mod connect;
 mod doors;
 mod endpoint;
+pub(crate) mod engineio;
 mod failed_handshake;
 mod fault;
 mod flushed;

@@ -11,7 +11,7 @@ fn servers() -> impl Iterator<Item = TestServer> {
     [1, 3].into_iter().map(|shards| {
         TestServer::start(|config| {
             config.shards = NonZero::new(shards);
-            config.socketio.legacy = true;
+            config.socketio.engine.legacy = true;
         })
     })
 }

@@ -116,7 +116,7 @@ fn names_have_no_meaning() {
 
 #[test]
 fn bad_queries_are_forbidden() {
-    let server = TestServer::start(|config| config.socketio.legacy = false);
+    let server = TestServer::start(|config| config.socketio.engine.legacy = false);
     let long = "x".repeat(129);
     for query in [
         "&room=%0A",

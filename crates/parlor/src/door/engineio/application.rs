@@ -55,7 +55,7 @@ pub(crate) trait Application: fmt::Debug {
         let _ = (port, turn);
     }
 
-    /// The session has ended. Called once and last. The member is still in its rooms; nothing can
+    /// The session has ended, perhaps before it was open. Called once and last. The member is still in its rooms; nothing can
     /// be sent to it.
     fn closed(&mut self, cause: CloseCause, turn: &mut Turn<'_>);
 
@@ -90,7 +90,6 @@ pub(crate) struct Forbidden;
 pub(crate) struct Opening<'a> {
     pub(crate) sid: &'a str,
     pub(crate) version: Version,
-    #[cfg_attr(not(test), expect(dead_code, reason = "embedders are to see it"))]
     pub(crate) transport: Transport,
     /// The request target: path and query.
     pub(crate) target: &'a str,

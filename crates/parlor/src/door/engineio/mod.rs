@@ -4,6 +4,7 @@
 //! rules of the protocol are those of [`parlor_proto::engineio`]; here they meet the shard.
 
 mod application;
+mod embedded;
 mod open;
 mod plain;
 mod registry;

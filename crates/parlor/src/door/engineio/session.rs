@@ -47,7 +47,14 @@ pub(crate) struct Engine {
     told: bool,
     /// What a WebSocket is closed with, where that is not nothing.
     goodbye: Option<(CloseCode, &'static str)>,
+    /// When its client is told that it is open, where that is not done: milliseconds of the
+    /// shard's clock.
+    begins: Option<u64>,
 }
+
+/// How long the answer to a handshake is ahead of the first message, in milliseconds: a client that
+/// begins to listen when its socket is open would miss what came in the same read.
+const OPEN_AFTER_MS: u64 = 3;
 
 /// Splits an engine into its application and the port that it is called with.
 macro_rules! port {
@@ -91,6 +98,7 @@ impl Engine {
             cause: None,
             told: false,
             goodbye: None,
+            begins: None,
         }
     }
 
@@ -128,7 +136,16 @@ impl Engine {
             cause: None,
             told: false,
             goodbye: None,
+            begins: None,
         }
+    }
+
+    /// Says that the session is open.
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Then {
+        self.begins = None;
+        let (application, port) = port!(self, turn.now, turn.stalled);
+        application.open(port, turn);
+        self.settle(turn)
     }
 
     /// The wire form that the member hears, if it is a shared one.
@@ -386,12 +403,20 @@ impl Session for Engine {
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) -> Then {
-        let (application, port) = port!(self, turn.now, turn.stalled);
-        application.open(port, turn);
-        self.settle(turn)
+        if self.socket.is_some() {
+            self.begins = Some(turn.now + OPEN_AFTER_MS);
+            return Then::Continue;
+        }
+        self.begin(turn)
     }
 
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
+        if self.begins.is_some() {
+            let then = self.begin(turn);
+            if then != Then::Continue {
+                return then;
+            }
+        }
         let mut scratch = std::mem::take(&mut turn.tools.scratch);
         let options = self.mount.socket_options(&turn.tools.settings.options);
         let mut input = Input::new(bytes);
@@ -526,6 +551,9 @@ impl Session for Engine {
         if self.cause.is_some() {
             return Heartbeat::At(0);
         }
+        if let Some(begins) = self.begins {
+            return Heartbeat::At(begins);
+        }
         let application = self.application.next_deadline();
         let due = self.session.next_deadline().into_iter().chain(application);
         Heartbeat::At(due.min().unwrap_or(u64::MAX))
@@ -534,6 +562,9 @@ impl Session for Engine {
     fn beat(&mut self, _: &mut Turn<'_>) {}
 
     fn timeout(&mut self, turn: &mut Turn<'_>) -> Then {
+        if self.begins.is_some() {
+            return self.begin(turn);
+        }
         self.session.handle_timeout(&self.mount.options, turn.now);
         let due = self.application.next_deadline();
         if due.is_some_and(|due| due <= turn.now) {

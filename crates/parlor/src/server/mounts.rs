@@ -1,0 +1,89 @@
+//! Where Engine.IO is spoken, and how.
+
+use std::sync::Arc;
+
+use parlor_proto::engineio;
+
+use crate::{
+    config::{Config, EngineIo, Transports},
+    door::{
+        self,
+        engineio::{Applications, Mount},
+    },
+    embed::socketio::Io,
+    metrics,
+};
+
+/// Socket.IO at its path, with these handlers or without code.
+pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
+    let names = &config.socketio.namespaces;
+    let settings = door::socketio::Settings {
+        options: parlor_proto::socketio::Options {
+            connect_timeout: config.socketio.connect_timeout,
+            ..parlor_proto::socketio::Options::default()
+        },
+        namespaces: match names.is_empty() {
+            true => door::socketio::Names::All,
+            false => door::socketio::Names::These(names.iter().cloned().collect()),
+        },
+        echo: config.socketio.echo,
+    };
+    let settings = Arc::new(settings);
+    let applications: Box<dyn Applications> = match handlers {
+        Some(io) => Box::new(door::socketio::WithHandlers(settings, io)),
+        None => Box::new(door::socketio::BuiltIn(settings)),
+    };
+    mount(
+        &config.socketio.path,
+        metrics::Door::SocketIo,
+        &config.socketio.engine,
+        config,
+        applications,
+    )
+}
+
+/// A path that Engine.IO is spoken at.
+pub(super) fn mount(
+    path: &str,
+    door: metrics::Door,
+    engine: &EngineIo,
+    config: &Config,
+    applications: Box<dyn Applications>,
+) -> Mount {
+    let versions = match (engine.legacy, engine.jsonp) {
+        (false, _) => engineio::Versions::V4,
+        (true, false) => engineio::Versions::V4V3,
+        (true, true) => engineio::Versions::V4V3Jsonp,
+    };
+    let transports = match engine.transports {
+        Transports::Polling => engineio::Transports::Polling,
+        Transports::WebSocket => engineio::Transports::WebSocket,
+        _ => engineio::Transports::Both,
+    };
+    let upgrades = match engine.upgrades {
+        true => engineio::Upgrades::Offered,
+        false => engineio::Upgrades::Refused,
+    };
+    Mount {
+        path: path.into(),
+        door,
+        options: engineio::Options {
+            ping_interval: engine.ping_interval,
+            ping_timeout: engine.ping_timeout,
+            upgrade_timeout: engine.upgrade_timeout,
+            transports,
+            upgrades,
+            versions,
+            limits: engineio::Limits {
+                payload_bytes_max: engine.payload_bytes_max,
+                buffered_bytes_max: config.outbox_bytes_max,
+                ..engineio::Limits::default()
+            },
+            ..engineio::Options::default()
+        },
+        cookie: engine.cookie.as_deref().map(Into::into),
+        compress_from: (engine.compress_bytes_min > 0).then_some(engine.compress_bytes_min),
+        deflate: super::deflate_policy(engine.deflate),
+        applications,
+    }
+}
