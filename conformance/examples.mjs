@@ -7,13 +7,13 @@ const top = fileURLToPath(new URL('..', import.meta.url));
 const PATIENCE_MS = 10_000;
 
 /**
- * Runs an example on a free port of 127.0.0.1 and waits until it says where it listens. The result
+ * Runs an example with these arguments on a free port of 127.0.0.1 and waits until it says where it listens. The result
  * has `http`, `ws` and `stop()`, which sends SIGINT and gives the exit code; an example that does
  * not end within 10 s is killed and gives null.
  */
-export async function startExample(name) {
+export async function startExample(name, ...args) {
   const target = process.env.CARGO_TARGET_DIR ?? `${top}target`;
-  const child = spawn(`${target}/debug/examples/${name}`, ['127.0.0.1:0'], {
+  const child = spawn(`${target}/debug/examples/${name}`, ['127.0.0.1:0', ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const kill = () => child.kill('SIGKILL');

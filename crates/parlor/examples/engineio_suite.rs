@@ -1,7 +1,8 @@
 //! What the official test suites of Engine.IO expect of a server: every message comes back.
 //!
-//! Run it with `cargo run --example engineio_suite PORT`. It speaks both revisions at
-//! `/engine.io/`, and pings every 300 ms with 200 ms to answer.
+//! Run it with `cargo run --example engineio_suite PORT` (or `ADDRESS:PORT`). It speaks both
+//! revisions at `/engine.io/`, and pings every 300 ms with 200 ms to answer, or in the milliseconds
+//! of two more arguments.
 
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
@@ -9,20 +10,26 @@ use std::{net::TcpListener, time::Duration};
 
 use bytes::Bytes;
 use parlor::{
-    Server,
+    BoxError, Server,
     config::EngineIo,
     engineio::{Event, Session},
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let port = std::env::args().nth(1).unwrap_or_else(|| "3000".to_owned());
-    let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
+async fn main() -> Result<(), BoxError> {
+    let address = match std::env::args().nth(1).as_deref() {
+        None => "127.0.0.1:3000".to_owned(),
+        Some(port) if !port.contains(':') => format!("127.0.0.1:{port}"),
+        Some(address) => address.to_owned(),
+    };
+    let listener = TcpListener::bind(address)?;
     println!("listening on http://{}/engine.io/", listener.local_addr()?);
 
     let mut settings = EngineIo::default();
-    settings.ping_interval = Duration::from_millis(300);
-    settings.ping_timeout = Duration::from_millis(200);
+    let mut times = std::env::args().skip(2).map(|ms| ms.parse());
+    let mut time = |ms| times.next().unwrap_or(Ok(ms)).map(Duration::from_millis);
+    settings.ping_interval = time(300)?;
+    settings.ping_timeout = time(200)?;
     settings.legacy = true;
     let server = Server::builder()
         .engineio("/engine.io/", settings, |_| Some(echo))

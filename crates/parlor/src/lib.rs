@@ -151,8 +151,9 @@ mod shard;
 
 /// Sessions of Engine.IO with nothing above them; see [`Builder::engineio`].
 pub mod engineio {
-    pub use crate::embed::engineio::{Event, Session};
-    pub use parlor_proto::engineio::{CloseReason, Message, Text, Transport, Version};
+    pub use crate::embed::engineio::{
+        CloseReason, Event, Message, Session, Text, Transport, Version,
+    };
 }
 
 pub use parlor_proto as proto;

@@ -389,9 +389,9 @@ pub static SETTINGS: &[Setting<Config>] = &[
     Setting {
         key: "socketio_transports",
         group: Group::SocketIo,
-        value: "both|polling|websocket",
+        value: "MODE",
         default: None,
-        help: "Lets clients come by long-polling, by WebSocket, or by both.",
+        help: "Lets clients come by long-`polling`, by `websocket`, or by `both`.",
         list: false,
         apply: |config, text| {
             config.socketio.engine.transports = Transports::parse(text)

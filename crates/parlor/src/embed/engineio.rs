@@ -2,12 +2,12 @@
 
 use std::{fmt, net::SocketAddr};
 
-use parlor_proto::engineio::{CloseReason, Message, Transport, Version};
+pub use parlor_proto::engineio::{CloseReason, Message, Text, Transport, Version};
 
 use super::Head;
 
 /// What happens to a session of Engine.IO.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// It is open.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, upgrade};
 
-const EXAMPLES: [&str; 11] = [
+const EXAMPLES: [&str; 12] = [
     "auth",
     "axum_app",
     "broadcast",
@@ -20,6 +20,7 @@ const EXAMPLES: [&str; 11] = [
     "client",
     "dashboard",
     "echo",
+    "engineio_suite",
     "game_loop",
     "hub",
     "presence",
@@ -255,6 +256,18 @@ fn the_auth_example_lets_in_whom_it_knows() {
     assert_eq!(ann.receive_text(), "read this");
     ann.send_text("me too");
     assert_eq!(ann.receive_close(), (4403, "you may only read".to_owned()));
+}
+
+#[test]
+fn the_engineio_suite_example_says_everything_again() {
+    let example = Example::start("engineio_suite");
+    let mut client = example.websocket("/engine.io/?EIO=4&transport=websocket");
+    receive_until(&mut client, |text| text.starts_with('0'));
+    client.send_text("4hello");
+    receive_until(&mut client, |text| text == "4hello");
+    let get = "GET /engine.io/?EIO=3&transport=polling&b64=1 HTTP/1.1\r\nHost: localhost\r\n\
+               Connection: close\r\n\r\n";
+    assert!(example.exchange(get).contains(r#":0{"sid":""#));
 }
 
 #[test]

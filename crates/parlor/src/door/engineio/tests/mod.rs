@@ -125,6 +125,14 @@ impl TestServer {
     }
 
     fn start_with(options: Options, cookie: Option<&str>) -> Self {
+        Self::start_config(options, cookie, |_| {})
+    }
+
+    fn start_config(
+        options: Options,
+        cookie: Option<&str>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let (told, log) = channel();
         let mount = Mount {
             path: "/engine.io/".into(),
@@ -137,10 +145,11 @@ impl TestServer {
             ),
             applications: Box::new(Echoes(told)),
         };
-        let config = Config {
+        let mut config = Config {
             drain: Duration::ZERO,
             ..Config::default()
         };
+        change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
@@ -463,8 +472,7 @@ fn the_end_is_told_with_its_reason() {
 #[test]
 fn the_server_pings_and_gives_up_those_who_do_not_answer() {
     let server = TestServer::start(Options {
-        ping_interval: Duration::from_millis(300),
-        ping_timeout: Duration::from_millis(200),
+        ping_interval: Duration::from_millis(100),
         ..Options::default()
     });
     let (mut client, _) = Client::open(&server, 4);
@@ -472,6 +480,12 @@ fn the_server_pings_and_gives_up_those_who_do_not_answer() {
         assert_eq!(client.text(), "2");
         client.say("3");
     }
+    let server = TestServer::start(Options {
+        ping_interval: Duration::from_millis(100),
+        ping_timeout: Duration::from_millis(100),
+        ..Options::default()
+    });
+    let (mut client, _) = Client::open(&server, 4);
     assert_eq!(client.text(), "2");
     assert_eq!(client.frame().0, 8);
     server.until("closed ping timeout");
