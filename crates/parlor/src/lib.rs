@@ -179,6 +179,8 @@ pub use self::server::{BuildError, Builder, ServeError, Server};
 mod documents {
     #[doc = include_str!("../../../docs/coming-from-ws.md")]
     struct ComingFromWs;
+    #[doc = include_str!("../../../docs/coming-from-socketio.md")]
+    struct ComingFromWsSocketIo;
 
     #[doc = include_str!("../../../README.md")]
     struct Readme;
