@@ -76,3 +76,11 @@ export async function openPage(context, url) {
   };
   return { page, lines, errors, requests, logged };
 }
+
+/**
+ * What went wrong beside requests that Chromium logs as failed: a poll that is on its way when its
+ * session ends is answered with 400, and a cut is an error of the network.
+ */
+export function withoutEndedPolls(errors) {
+  return errors.filter((text) => !/status of 400|ERR_|WebSocket connection/.test(text));
+}
