@@ -113,6 +113,13 @@ async fn serve(
         http::Method::POST => Method::Post,
         _ => Method::Other,
     };
+    let coded = parts.headers.get_all(header::CONTENT_ENCODING).iter();
+    if { coded }.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "bodies are not decoded\n",
+        );
+    }
     let provenance = Provenance::of_map(&parts.headers);
     let mut body = (method == Method::Post).then_some(body);
     let ask = engine::Ask {

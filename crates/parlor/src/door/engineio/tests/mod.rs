@@ -218,6 +218,14 @@ impl TestServer {
         stream
     }
 
+    /// What the server tells of itself.
+    fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        String::from_utf8(read(stream).body).unwrap()
+    }
+
     fn ask(&self, method: &str, query: &str, more: &str, body: &[u8]) -> Reply {
         read(self.send(method, query, more, body))
     }
@@ -489,4 +497,45 @@ fn the_server_pings_and_gives_up_those_who_do_not_answer() {
     assert_eq!(client.text(), "2");
     assert_eq!(client.frame().0, 8);
     server.until("closed ping timeout");
+}
+
+#[test]
+fn messages_over_the_limit_end_the_session() {
+    let server = TestServer::start(Options {
+        limits: parlor_proto::engineio::Limits {
+            payload_bytes_max: 100,
+            ..parlor_proto::engineio::Limits::default()
+        },
+        ..Options::default()
+    });
+    let (mut client, open) = Client::open(&server, 4);
+    assert_eq!(open["maxPayload"], 100);
+    client.say(&format!("4{}", "x".repeat(99)));
+    assert_eq!(client.text().len(), 100);
+    client.say(&"4".repeat(101));
+    let (opcode, payload) = client.frame();
+    assert_eq!((opcode, payload.get(..2)), (8, Some([3, 241].as_slice())));
+    server.until("closed transport error");
+}
+
+#[test]
+fn broken_frames_end_the_session() {
+    let server = TestServer::start(Options::default());
+    // Reserved bits, an unknown opcode, a frame without a mask, text that is not UTF-8.
+    for frame in [
+        [0xF1, 0x80, 0, 0, 0, 0].as_slice(),
+        &[0x83, 0x80, 0, 0, 0, 0],
+        &[0x81, 0x01, b'4'],
+        &[0x81, 0x82, 0, 0, 0, 0, b'4', 0xFF],
+    ] {
+        // Before the session is open, too: what comes with the handshake is read first.
+        let (mut client, _) = Client::open(&server, 4);
+        client.0.write_all(frame).unwrap();
+        assert_eq!(client.frame().0, 8, "{frame:?}");
+        server.until("closed transport error");
+    }
+    let query = "EIO=4&transport=websocket";
+    let (mut client, _) = Client::ask(&server, query, "");
+    client.0.write_all(&[0xF1, 0x80, 0, 0, 0, 0]).unwrap();
+    server.until("closed transport error");
 }

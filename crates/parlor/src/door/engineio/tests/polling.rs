@@ -346,3 +346,81 @@ fn sessions_are_bounded() {
     }
     assert!(queries.len() > 10, "only {}", queries.len());
 }
+
+#[test]
+fn compressed_bodies_are_not_taken() {
+    let server = TestServer::start(Options::default());
+    let (query, _) = server.poll(4);
+    let gzip = "Content-Encoding: gzip\r\n";
+    assert_eq!(server.ask("POST", &query, gzip, b"4x").status, 415);
+    let plain = "Content-Encoding: identity\r\n";
+    assert_eq!(server.ask("POST", &query, plain, b"4still").text(), "ok");
+    // What JSONP asks for is passed over in revision 4.
+    assert_eq!(server.get(&format!("{query}&j=1")).text(), "4still");
+}
+
+#[test]
+fn pages_of_other_origins_are_asked_first() {
+    let server = TestServer::start(Options::default());
+    let preflight = "Access-Control-Request-Method: POST\r\n";
+    let own = format!("{preflight}Origin: http://{}\r\n", server.address);
+    let allowed = server.ask("OPTIONS", "EIO=4&transport=polling", &own, b"");
+    assert_eq!(allowed.status, 204);
+    assert!(
+        allowed
+            .head
+            .contains("access-control-allow-methods: get, head, post")
+    );
+    let foreign = format!("{preflight}Origin: http://e.example\r\n");
+    let refused = server.ask("OPTIONS", "EIO=4&transport=polling", &foreign, b"");
+    assert_eq!(refused.status, 403);
+    assert!(!refused.head.contains("access-control-allow"));
+}
+
+#[test]
+fn odd_queries_are_harmless() {
+    let server = TestServer::start(Options::default());
+    for query in [
+        "EIO=4&EIO=4&transport=polling",
+        "EIO=4&transport=polling&transport=websocket",
+        "EIO=4&transport=polling&sid=a&sid=b",
+        "EIO=4&transport=constructor",
+        "EIO[]=4&transport[x]=polling",
+        "%00=%ff&=&&&EIO=%34&transport=%ff",
+        "EIO=4&transport=polling&sid=%ff%fe",
+    ] {
+        assert_eq!(server.get(query).status, 400, "{query}");
+        assert_eq!(server.post(query, "4x").status, 400, "{query}");
+    }
+    server.poll(4);
+}
+
+#[test]
+fn sessions_are_counted() {
+    let server = TestServer::start(Options::default());
+    let (query, _) = server.poll(4);
+    let _socket = Client::open(&server, 4);
+    let count = |name: &str| {
+        let metrics = server.metrics();
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .to_owned();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let until = |name: &str, wanted: u64| {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while count(name) != wanted {
+            assert!(std::time::Instant::now() < deadline, "{name}");
+        }
+    };
+    until("parlor_members{door=\"engineio\"}", 2);
+    until("parlor_connections_opened_total{door=\"engineio\"}", 2);
+    server.post(&query, "1");
+    until("parlor_members{door=\"engineio\"}", 1);
+    until(
+        "parlor_connections_closed_total{door=\"engineio\",reason=\"peer\"}",
+        1,
+    );
+}
