@@ -88,6 +88,11 @@ pub(crate) trait Session: fmt::Debug {
         Then::Continue
     }
 
+    /// Unsent bytes that wait in the session. Asked for after every call while it has no socket.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// A socket is open that the session may go on over. Where it is taken it is the one that
     /// [`Session::receive`] hears of and that replies go to. The reply goes there in any case.
     fn begin_trial(&mut self, agreement: Option<Agreement>, turn: &mut Turn<'_>) -> bool {

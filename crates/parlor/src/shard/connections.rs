@@ -167,6 +167,8 @@ pub(crate) struct Connections {
     flushes: HashMap<u32, Vec<oneshot::Sender<()>>>,
     /// The sockets that members without one may go on over, by the member's slot.
     trials: HashMap<u32, MemberKey>,
+    /// Unsent bytes that the sessions of those hold that have no socket, by slot.
+    held: HashMap<u32, usize>,
 }
 
 /// What one read brought.
@@ -199,6 +201,7 @@ impl Connections {
             wires: HashMap::new(),
             flushes: HashMap::new(),
             trials: HashMap::new(),
+            held: HashMap::new(),
         }
     }
 
@@ -287,6 +290,9 @@ impl Connections {
         }
         if hot.flags & TRIED != 0 {
             self.trials.remove(&key.slot);
+        }
+        if hot.flags & PLAIN != 0 {
+            self.backlog_bytes -= self.held.remove(&key.slot).unwrap_or(0);
         }
         hot.generation = hot.generation.wrapping_add(1);
         hot.flags = 0;
@@ -594,9 +600,15 @@ impl Connections {
                 .as_ref()
                 .map_or(0, |outbox| outbox.len())
         };
-        let slot = (0..self.cold.len())
+        let queued = (0..self.cold.len())
             .filter(|slot| self.hot[*slot].flags & (BACKLOG | CLOSING) == BACKLOG)
-            .max_by_key(|slot| len(*slot))?;
+            .map(|slot| (len(slot), slot));
+        let held = self
+            .held
+            .iter()
+            .map(|(slot, bytes)| (*bytes, *slot as usize))
+            .filter(|(_, slot)| self.hot[*slot].flags & CLOSING == 0);
+        let (_, slot) = queued.chain(held).max()?;
         u32::try_from(slot).ok().map(|slot| self.key(slot))
     }
 

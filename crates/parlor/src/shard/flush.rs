@@ -337,6 +337,10 @@ impl Delivery<'_> {
         if let Heartbeat::At(due) = session.heartbeat() {
             self.connections.wheel.set_earlier(key.slot, due);
         }
+        let held = session.held_bytes();
+        if self.connections.is_plain(key) {
+            self.connections.hold(key, held);
+        }
         if result.is_err() {
             reply.clear();
             self.connections.counters.panicked();

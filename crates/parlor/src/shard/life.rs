@@ -382,7 +382,7 @@ impl Shard {
 
     /// Our goodbye is said: the member is gone, the bytes on their way are given time.
     pub(super) fn linger(&mut self, key: MemberKey, end: End) {
-        if self.is_plain(key) {
+        if self.connections.is_plain(key) {
             return self.end(key, end);
         }
         self.end_trial(key);

@@ -4,7 +4,7 @@ use parlor_hub::MemberKey;
 
 use super::{
     Shard,
-    connections::{OWN_FORM, PLAIN, Stage, TIMED},
+    connections::{OWN_FORM, Stage, TIMED},
 };
 use crate::{
     door::{self, Ask, Follow, Heartbeat, Route, Session, Sid, Then, Turn, Verdict},
@@ -167,10 +167,5 @@ impl Shard {
             self.connections.untie(owner);
             self.call(owner, |session, turn| session.end_trial(turn));
         }
-    }
-
-    /// Whether nothing has to be told to the client of a connection by a socket.
-    pub(super) fn is_plain(&self, key: MemberKey) -> bool {
-        self.connections.hot[key.slot as usize].flags & PLAIN != 0
     }
 }

@@ -256,6 +256,9 @@ impl Shard {
         let heartbeat = timed.then(|| (session.heartbeat(), session.form()));
         let tried = self.connections.trial_of(key).is_some();
         let verdict = tried.then(|| session.verdict());
+        if self.connections.is_plain(key) {
+            self.connections.hold(key, session.held_bytes());
+        }
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
         if let Some((heartbeat, form)) = heartbeat {
             self.connections.set_form(key, form);

@@ -478,6 +478,10 @@ impl Session for Engine {
         self.settle(turn)
     }
 
+    fn held_bytes(&self) -> usize {
+        self.session.buffered_bytes()
+    }
+
     fn begin_trial(&mut self, agreement: Option<Agreement>, turn: &mut Turn<'_>) -> bool {
         let now = self.in_time(turn.now);
         let mut socket = Connection::new(Role::Server, agreement);

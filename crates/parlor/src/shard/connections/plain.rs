@@ -24,6 +24,20 @@ impl Connections {
         Ok(self.key(slot))
     }
 
+    /// Whether a connection has no socket.
+    pub(crate) fn is_plain(&self, key: MemberKey) -> bool {
+        self.hot[key.slot as usize].flags & PLAIN != 0
+    }
+
+    /// The session of one without a socket holds so many unsent bytes by now.
+    pub(crate) fn hold(&mut self, key: MemberKey, bytes: usize) {
+        let before = match bytes {
+            0 => self.held.remove(&key.slot),
+            bytes => self.held.insert(key.slot, bytes),
+        };
+        self.backlog_bytes = self.backlog_bytes + bytes - before.unwrap_or(0);
+    }
+
     /// The member tries this socket.
     pub(crate) fn tie(&mut self, owner: MemberKey, socket: MemberKey) {
         self.hot[owner.slot as usize].flags |= TRIED;
@@ -56,6 +70,7 @@ impl Connections {
         };
         self.poll.forget(socket.as_fd())?;
         self.poll.watch(socket.as_fd(), token(owner))?;
+        self.hold(owner, 0);
         let hot = &mut self.hot[owner.slot as usize];
         hot.flags = hot.flags & !PLAIN | flags;
         hot.socket = Some(socket);

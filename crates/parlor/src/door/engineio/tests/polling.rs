@@ -424,3 +424,27 @@ fn sessions_are_counted() {
         1,
     );
 }
+
+#[test]
+fn what_waits_for_polls_is_bounded() {
+    let long = format!("4{}", "x".repeat(600_000));
+    // For one session.
+    let server = TestServer::start(Options::default());
+    let (query, _) = server.poll(4);
+    server.post(&query, &long);
+    server.post(&query, &long);
+    server.until("closed transport error");
+    assert_eq!(server.get(&query).status, 400);
+    // For all of a shard: the one that holds most goes.
+    let server = TestServer::start_config(Options::default(), None, |config| {
+        config.shards = std::num::NonZeroUsize::new(1);
+        config.outbox_shard_bytes_max = 1 << 20;
+    });
+    let (small, _) = server.poll(4);
+    let (large, _) = server.poll(4);
+    server.post(&small, &format!("4{}", "x".repeat(500_000)));
+    server.post(&large, &long);
+    server.until("closed transport error");
+    assert_eq!(server.get(&large).status, 400);
+    assert_eq!(server.get(&small).body.len(), 500_001);
+}
