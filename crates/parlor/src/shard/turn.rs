@@ -252,20 +252,10 @@ impl Shard {
             stalled: self.connections.hot[key.slot as usize].flags & BACKLOG != 0,
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut *session, &mut turn)));
-        let timed = self.connections.hot[key.slot as usize].flags & TIMED != 0;
-        let heartbeat = timed.then(|| (session.heartbeat(), session.form()));
         let tried = self.connections.trial_of(key).is_some();
         let verdict = tried.then(|| session.verdict());
-        if self.connections.is_plain(key) {
-            self.connections.hold(key, session.held_bytes());
-        }
+        self.note_session(key, &*session);
         self.connections.cold[key.slot as usize].stage = Stage::Open(Some(session));
-        if let Some((heartbeat, form)) = heartbeat {
-            self.connections.set_form(key, form);
-            if let Heartbeat::At(due) = heartbeat {
-                self.connections.wheel.set_earlier(key.slot, due);
-            }
-        }
         let traffic = std::mem::take(&mut self.tools.traffic);
         if traffic != Traffic::default() {
             let door = self.connections.hot[key.slot as usize].door;
@@ -305,6 +295,20 @@ impl Shard {
             self.note_events(&caller);
         }
         self.perform();
+    }
+
+    /// Notes what a session with deadlines of its own is like after a call.
+    fn note_session(&mut self, key: MemberKey, session: &dyn Session) {
+        if self.connections.hot[key.slot as usize].flags & TIMED == 0 {
+            return;
+        }
+        self.connections.set_form(key, session.form());
+        if let Heartbeat::At(due) = session.heartbeat() {
+            self.connections.wheel.set_earlier(key.slot, due);
+        }
+        if self.connections.is_plain(key) {
+            self.connections.hold(key, session.held_bytes());
+        }
     }
 
     /// Takes in what other shards and those outside have posted.
