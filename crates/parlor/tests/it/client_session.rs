@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parlor::client::{
     Backoff, Builder, ConnectError, Session,
-    session::{Draft, Event, Payload, Reason, Relay, RoomMessage, SessionError},
+    session::{Draft, Event, MessageId, Payload, Reason, Relay, RoomMessage, SessionError},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -132,6 +133,31 @@ async fn members_speak_to_one_alone_and_ask_about_others() {
 }
 
 #[tokio::test]
+async fn a_program_goes_on_where_it_was_stopped() {
+    let server = TestServer::start(|_| {});
+    let mut ann = session(&server, "Ann");
+    let tea = ann.join("tea").unwrap();
+    joined(&mut ann).await;
+    let first = tea.publish("first").await.unwrap().await.unwrap().unwrap();
+    let second = tea.publish("second").await.unwrap().await.unwrap();
+    let mut bo = session(&server, "Bo");
+    bo.join_since("tea", first).unwrap();
+    let heard = message(&mut bo).await;
+    assert_eq!(
+        (heard.payload.as_text(), heard.id),
+        (Some("second"), second)
+    );
+    // Of a room that began anew nothing can be told but that there is a gap.
+    let mut cat = session(&server, "Cat");
+    cat.join_since("tea", MessageId::new(first.epoch ^ 1, 7))
+        .unwrap();
+    until(&mut cat, |event| {
+        matches!(event, Event::Gap { .. }).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_queued_is_sent_before_the_end() {
     const MESSAGES: usize = 500;
     let server = TestServer::start(|_| {});
@@ -208,11 +234,8 @@ async fn a_full_queue_and_a_long_message_are_told_at_once() {
     let room = session.join("tea").unwrap();
     let receipts: Vec<_> = (0..3).map(|_| room.try_publish("x").unwrap()).collect();
     assert_eq!(room.try_publish("x").unwrap_err(), SessionError::LimitQueue);
-    assert!(
-        timeout(Duration::from_millis(20), room.publish("x"))
-            .await
-            .is_err()
-    );
+    // Asked once: a machine that stalls may have given the others up by then.
+    assert!(room.publish("x").now_or_never().is_none());
     let error = room.try_publish("x".repeat(2000)).unwrap_err();
     assert!(
         matches!(

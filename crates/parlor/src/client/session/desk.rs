@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use parlor_hub::MemberId;
+use parlor_hub::{MemberId, MessageId};
 use serde_json::value::RawValue;
 use tokio::{sync::oneshot, time::Instant};
 
@@ -90,7 +90,7 @@ impl Desk {
     /// Takes what the application asks for. `Close` is not for the desk.
     pub(super) fn take(&mut self, command: Command) {
         match command {
-            Command::Join(name) => self.take_join(name),
+            Command::Join(name, since) => self.take_join(name, since),
             Command::Leave(name) => {
                 let Some(room) = self.room(&name) else { return };
                 room.leaving = true;
@@ -115,11 +115,11 @@ impl Desk {
         }
     }
 
-    fn take_join(&mut self, name: Arc<str>) {
+    fn take_join(&mut self, name: Arc<str>, since: Option<MessageId>) {
         if let Some(room) = self.room(&name) {
             room.leaving = false;
         } else if self.rooms.len() < ROOMS_MAX {
-            self.rooms.push(RoomState::new(name));
+            self.rooms.push(RoomState::new(name, since));
         } else if self.events.len() >= COMPLAINTS_MAX {
             tracing::warn!("a room too many, and nobody takes the events");
         } else {
@@ -289,12 +289,7 @@ impl Desk {
         }
     }
 
-    fn joined(
-        &mut self,
-        name: &str,
-        place: (MemberId, Option<parlor_hub::MessageId>),
-        mut roster: Roster,
-    ) {
+    fn joined(&mut self, name: &str, place: (MemberId, Option<MessageId>), mut roster: Roster) {
         if !self.own.contains(&place.0) {
             self.own.push_back(place.0);
             if self.own.len() > OWN_IDS_MAX {
@@ -324,7 +319,7 @@ impl Desk {
     fn answered(
         &mut self,
         reference: Option<u64>,
-        result: Result<Option<parlor_hub::MessageId>, SessionError>,
+        result: Result<Option<MessageId>, SessionError>,
     ) {
         let asked = self.forget(reference);
         match (asked, result) {

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -65,13 +65,17 @@ enum Link {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Box<Socket>, ConnectError>> + Send>>;
 
+/// What a connection brought; `None` at its end.
+type Heard = Option<Result<client::Event, SocketError>>;
+
 /// What happened.
 enum Step {
     Command(Option<Command>),
     /// It is time to connect.
     Due,
     Connected(Result<Box<Socket>, ConnectError>),
-    Heard(Option<Result<client::Event, SocketError>>),
+    /// In order; an end is the last.
+    Heard(Vec<Heard>),
     /// An event was taken.
     Told,
     /// Nobody takes events any more.
@@ -178,9 +182,7 @@ impl Driver {
                 self.disconnected(Reason::Connect(error));
             }
             Step::Connected(Err(error)) => self.disconnected(Reason::Connect(error)),
-            Step::Heard(Some(Ok(event))) => self.hear(event),
-            Step::Heard(Some(Err(error))) => self.disconnected(Reason::Broken(error)),
-            Step::Heard(None) => self.disconnected(Reason::Broken(SocketError::Cut)),
+            Step::Heard(heard) => heard.into_iter().for_each(|heard| self.hear(heard)),
             Step::Abandoned => {
                 // `Session::detach` closes the events' end too, after it has said so.
                 if !self.settings.detached.load(Ordering::Acquire) {
@@ -197,15 +199,15 @@ impl Driver {
         }
     }
 
-    fn hear(&mut self, event: client::Event) {
-        match event {
-            client::Event::Message(Message::Text(text)) => self.desk.hear(&text),
-            client::Event::Close { code, reason } => {
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Some(Ok(client::Event::Message(Message::Text(text)))) => self.desk.hear(&text),
+            Some(Ok(client::Event::Close { code, reason })) => {
                 self.disconnected(Reason::Closed { code, reason });
             }
-            client::Event::Message(Message::Binary(_))
-            | client::Event::Ping(_)
-            | client::Event::Pong(_) => {}
+            Some(Ok(_)) => {}
+            Some(Err(error)) => self.disconnected(Reason::Broken(error)),
+            None => self.disconnected(Reason::Broken(SocketError::Cut)),
         }
     }
 
@@ -313,7 +315,7 @@ impl Link {
             Self::Open { socket, .. } => {
                 std::future::poll_fn(|cx| {
                     if read {
-                        return socket.poll_event(cx).map(Step::Heard);
+                        return poll_heard(socket, cx).map(Step::Heard);
                     }
                     socket.write_beside(cx.waker());
                     Poll::Pending
@@ -324,3 +326,31 @@ impl Link {
         }
     }
 }
+
+/// What has come, some at a time: what surrounds a step costs more than a short message.
+fn poll_heard(socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Vec<Heard>> {
+    let mut heard = Vec::new();
+    while heard.len() < HEARD_MAX {
+        let Poll::Ready(event) = socket.poll_event(cx) else {
+            break;
+        };
+        let goes_on = matches!(
+            event,
+            Some(Ok(client::Event::Message(_)
+                | client::Event::Ping(_)
+                | client::Event::Pong(_)))
+        );
+        heard.push(event);
+        if !goes_on {
+            break;
+        }
+    }
+    match heard.is_empty() {
+        true => Poll::Pending,
+        false => Poll::Ready(heard),
+    }
+}
+
+/// Events taken from a connection in one step, at most; so many may wait beyond
+/// [`SessionBuilder::events_max`](super::SessionBuilder::events_max).
+const HEARD_MAX: usize = 32;

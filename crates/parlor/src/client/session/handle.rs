@@ -98,7 +98,8 @@ pub(super) struct Shared {
 /// What the session's task is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    Join(Arc<str>),
+    /// Perhaps from where an earlier session ended.
+    Join(Arc<str>, Option<MessageId>),
     Leave(Arc<str>),
     /// Into a room's queue; `None` for what goes to one member alone.
     Publish(Option<Arc<str>>, Outgoing),
@@ -202,7 +203,20 @@ impl Handle {
     /// [`SessionError::MisuseName`], [`SessionError::LimitQueue`], [`SessionError::Ended`].
     pub fn join(&self, room: &str) -> Result<Room, SessionError> {
         let room = self.room(room)?;
-        self.order(Command::Join(Arc::clone(&room.name)))?;
+        self.order(Command::Join(Arc::clone(&room.name), None))?;
+        Ok(room)
+    }
+
+    /// The same, but first hears what was said after a message: the last one that an earlier session
+    /// of this program heard. What the server does not have any more is an
+    /// [`Event::Gap`](super::Event::Gap).
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::join`].
+    pub fn join_since(&self, room: &str, since: MessageId) -> Result<Room, SessionError> {
+        let room = self.room(room)?;
+        self.order(Command::Join(Arc::clone(&room.name), Some(since)))?;
         Ok(room)
     }
 

@@ -87,12 +87,13 @@ struct Doubt {
 }
 
 impl RoomState {
-    pub(super) const fn new(name: Arc<str>) -> Self {
+    /// A room to join, as one who has heard everything up to `since`.
+    pub(super) const fn new(name: Arc<str>, since: Option<MessageId>) -> Self {
         Self {
             name,
             phase: Phase::Out,
             leaving: false,
-            last: None,
+            last: since,
             ahead: BTreeSet::new(),
             missing: false,
             acknowledged: None,
