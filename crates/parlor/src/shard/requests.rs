@@ -33,12 +33,12 @@ impl Shard {
 
     /// Opens a session without a socket. It counts as a connection, and is refused like one.
     fn open_plain(&mut self, new: door::engineio::New) {
-        let count: usize = self
-            .mailboxes
-            .iter()
-            .map(|mailbox| mailbox.connections())
-            .sum();
-        if count >= self.settings.connections_max {
+        // Of this shard those of this turn count too.
+        let own = self.connections.len() + self.http.len();
+        let others = self.mailboxes.iter().enumerate();
+        let others = others.filter(|(shard, _)| *shard != usize::from(self.id.0));
+        let count: usize = others.map(|(_, mailbox)| mailbox.connections()).sum();
+        if count + own >= self.settings.connections_max {
             self.connections.counters.refused(Refused::Limit);
             return new.refuse();
         }

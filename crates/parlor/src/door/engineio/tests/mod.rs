@@ -147,6 +147,8 @@ impl TestServer {
         };
         let mut config = Config {
             drain: Duration::ZERO,
+            // So that sessions and their sockets meet on other shards than they come in by.
+            shards: std::num::NonZeroUsize::new(3),
             ..Config::default()
         };
         change(&mut config);
