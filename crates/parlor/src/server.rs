@@ -348,12 +348,18 @@ impl Server {
     /// ```
     ///
     /// The server has to run meanwhile; it needs no listener of its own. Layers of the application
-    /// see the request and may answer it in place of the endpoint. Where the connection is a plain
+    /// see the request and may answer it before the endpoint is asked; one that replaces the
+    /// endpoint's answer comes too late, since the client is in by then. Where the connection is a plain
     /// TCP socket, as with `axum::serve`, the socket then moves into a shard, and costs no more
     /// than one that the server has accepted itself; any other (TLS, HTTP/2 by RFC 8441) is driven
     /// as the stream that it is.
     ///
     /// `S` is the state of the application, of which endpoints know nothing.
+    ///
+    /// These connections count against [`Config::connections_max`]; past it they get 503. What
+    /// concerns sockets before a request is there is the application's: its addresses are not
+    /// limited by [`Config::connections_per_address_max`], its heads not by our deadline. Event
+    /// streams and publishing by HTTP are not among these routes.
     ///
     /// The peer's address is known where the application gives it as
     /// [`ConnectInfo`](axum::extract::ConnectInfo), else it is `0.0.0.0:0`. The origin of a

@@ -35,7 +35,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::support::{Client, frame, upgrade};
+use crate::support::{Client, block_on, frame, upgrade, wait_until};
 
 /// Echoes, tells who is there, and welcomes before the client is let in.
 struct Greeting;
@@ -109,7 +109,11 @@ async fn shared(request: Request, next: Next) -> Response {
     if request.uri().query() == Some("barred") {
         return (StatusCode::IM_A_TEAPOT, "barred").into_response();
     }
+    let swallowed = request.uri().query() == Some("name=Ann&swallowed");
     let mut response = next.run(request).await;
+    if swallowed {
+        return StatusCode::IM_A_TEAPOT.into_response();
+    }
     let value = HeaderValue::from_static("yes");
     response.headers_mut().insert("x-shared", value);
     response
@@ -464,6 +468,34 @@ fn under_http2() {
             check_frames(&mut TokioIo::new(upgraded), Vec::new()).await;
         }
     });
+}
+
+#[test]
+fn an_upgrade_that_nobody_finishes_leaves_nothing_behind() {
+    let runtime = Background::start();
+    let mounted = runtime.block_on(mounted());
+    let handle = mounted.handle.clone();
+    let address = runtime.block_on(serve(mounted.router, |stream| async move { stream }));
+    // A layer answers in place of the endpoint, when that has let the client in already.
+    for _ in 0..3 {
+        let request = upgrade("/live/at/tea?name=Ann&swallowed", "");
+        let mut status = [0; 13];
+        let mut stream = tcp(address, request.as_bytes());
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 418 ");
+    }
+    // A client that goes without waiting for its answer.
+    for _ in 0..3 {
+        drop(tcp(
+            address,
+            upgrade("/live/at/tea?name=Ann", "").as_bytes(),
+        ));
+    }
+    let tea = handle.room("tea").unwrap();
+    wait_until("nobody is left", || {
+        handle.connections() == 0 && block_on(tea.population()).unwrap() == 0
+    });
+    drop(check_conversation(address, "0.0.0.0"));
 }
 
 #[test]
