@@ -86,4 +86,23 @@ macro_rules! count {
     };
 }
 
-pub(super) use {count, size, time};
+/// A row whose value is on or off.
+macro_rules! switch {
+    ($key:literal, $group:ident, $($field:ident).+, $default:expr, $help:literal) => {
+        Setting {
+            key: $key,
+            group: Group::$group,
+            value: "on|off",
+            default: $default,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$($field).+ = text::switch(text)?;
+                Ok(())
+            },
+            show: |config| Some(on_off(config.$($field).+)),
+        }
+    };
+}
+
+pub(super) use {count, size, switch, time};

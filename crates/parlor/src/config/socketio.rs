@@ -18,6 +18,10 @@ pub struct SocketIo {
     pub echo: bool,
     /// How long a client may be without a namespace; then it is closed. Default: 45 s.
     pub connect_timeout: Duration,
+    /// How long the session of a client that has lost its connection is kept, with its rooms and
+    /// up to 1,024 events or 1 MiB that it misses; zero keeps none. With it each event has its
+    /// place as one more argument, and is encoded for each client alone. Default: zero.
+    pub recovery: Duration,
     /// The namespaces that there are. Default: none named, so that there is any.
     pub namespaces: Vec<String>,
 }
@@ -30,6 +34,7 @@ impl Default for SocketIo {
             engine: EngineIo::default(),
             echo: true,
             connect_timeout: Duration::from_secs(45),
+            recovery: Duration::ZERO,
             namespaces: Vec::new(),
         }
     }

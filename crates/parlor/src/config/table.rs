@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::rows::{DAY, count, millis, size, time};
+use super::rows::{DAY, count, millis, size, switch, time};
 use super::settings::{Group, Setting};
 use super::text::{self, ByteSize, TimeText, ValueError};
 use super::{ClientFiles, Config, Deflate, SlowPolicy, SseGzip, Transports};
@@ -294,20 +294,14 @@ pub static SETTINGS: &[Setting<Config>] = &[
             })
         },
     },
-    Setting {
-        key: "socketio",
-        group: Group::SocketIo,
-        value: "on|off",
-        default: None,
-        help: "Serves Socket.IO without code: rooms, messages and acknowledgements, in the same rooms \
-               as the other doors.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.served = text::switch(text)?;
-            Ok(())
-        },
-        show: |config| Some(on_off(config.socketio.served)),
-    },
+    switch!(
+        "socketio",
+        SocketIo,
+        socketio.served,
+        None,
+        "Serves Socket.IO without code: rooms, messages and acknowledgements, in the same rooms \
+               as the other doors."
+    ),
     Setting {
         key: "socketio_path",
         group: Group::SocketIo,
@@ -321,19 +315,13 @@ pub static SETTINGS: &[Setting<Config>] = &[
         },
         show: |config| Some(config.socketio.path.clone()),
     },
-    Setting {
-        key: "socketio_legacy",
-        group: Group::SocketIo,
-        value: "on|off",
-        default: Some("on in `parlor serve`, else off"),
-        help: "Serves clients 1 and 2 of Socket.IO too (Engine.IO 3).",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.legacy = text::switch(text)?;
-            Ok(())
-        },
-        show: |config| Some(on_off(config.socketio.engine.legacy)),
-    },
+    switch!(
+        "socketio_legacy",
+        SocketIo,
+        socketio.engine.legacy,
+        Some("on in `parlor serve`, else off"),
+        "Serves clients 1 and 2 of Socket.IO too (Engine.IO 3)."
+    ),
     Setting {
         key: "socketio_ping_interval",
         group: Group::SocketIo,
@@ -400,32 +388,20 @@ pub static SETTINGS: &[Setting<Config>] = &[
         },
         show: |config| Some(config.socketio.engine.transports.to_string()),
     },
-    Setting {
-        key: "socketio_upgrades",
-        group: Group::SocketIo,
-        value: "on|off",
-        default: None,
-        help: "Lets clients go on from polling to WebSocket.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.upgrades = text::switch(text)?;
-            Ok(())
-        },
-        show: |config| Some(on_off(config.socketio.engine.upgrades)),
-    },
-    Setting {
-        key: "socketio_jsonp",
-        group: Group::SocketIo,
-        value: "on|off",
-        default: None,
-        help: "Answers clients 1 and 2 in scripts where they ask for it. Any page can make such requests.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.jsonp = text::switch(text)?;
-            Ok(())
-        },
-        show: |config| Some(on_off(config.socketio.engine.jsonp)),
-    },
+    switch!(
+        "socketio_upgrades",
+        SocketIo,
+        socketio.engine.upgrades,
+        None,
+        "Lets clients go on from polling to WebSocket."
+    ),
+    switch!(
+        "socketio_jsonp",
+        SocketIo,
+        socketio.engine.jsonp,
+        None,
+        "Answers clients 1 and 2 in scripts where they ask for it. Any page can make such requests."
+    ),
     Setting {
         key: "socketio_cookie",
         group: Group::SocketIo,
@@ -466,19 +442,13 @@ pub static SETTINGS: &[Setting<Config>] = &[
         },
         show: |config| Some(config.socketio.engine.deflate.to_string()),
     },
-    Setting {
-        key: "socketio_echo",
-        group: Group::SocketIo,
-        value: "on|off",
-        default: None,
-        help: "Lets a sender hear its own `message`, as pages of tutorials expect it.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.echo = text::switch(text)?;
-            Ok(())
-        },
-        show: |config| Some(on_off(config.socketio.echo)),
-    },
+    switch!(
+        "socketio_echo",
+        SocketIo,
+        socketio.echo,
+        None,
+        "Lets a sender hear its own `message`, as pages of tutorials expect it."
+    ),
     Setting {
         key: "socketio_connect_timeout",
         group: Group::SocketIo,
@@ -491,6 +461,20 @@ pub static SETTINGS: &[Setting<Config>] = &[
             Ok(())
         },
         show: |config| Some(TimeText(config.socketio.connect_timeout).to_string()),
+    },
+    Setting {
+        key: "socketio_recovery",
+        group: Group::SocketIo,
+        value: "TIME",
+        default: None,
+        help: "Keeps the session of a client that has lost its connection for so long: its rooms, \
+               and what it misses. 0s keeps none.",
+        list: false,
+        apply: |config, text| {
+            config.socketio.recovery = text::time(text, &(millis(0)..=DAY))?;
+            Ok(())
+        },
+        show: |config| Some(TimeText(config.socketio.recovery).to_string()),
     },
     Setting {
         key: "socketio_namespace",

@@ -140,6 +140,16 @@ pub(crate) trait Session: fmt::Debug {
         None
     }
 
+    /// Whether the end of its connection was told already.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
+    /// Whether the member stays in its rooms though its connection has ended.
+    fn stays(&self) -> bool {
+        false
+    }
+
     /// Does what is due by [`Heartbeat::At`].
     fn timeout(&mut self, turn: &mut Turn<'_>) -> Then {
         let _ = turn;

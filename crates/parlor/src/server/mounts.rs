@@ -27,6 +27,7 @@ pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
             false => door::socketio::Names::These(names.iter().cloned().collect()),
         },
         echo: config.socketio.echo,
+        recovery_ms: crate::shard::millis(config.socketio.recovery),
     };
     let settings = Arc::new(settings);
     let applications: Box<dyn Applications> = match handlers {

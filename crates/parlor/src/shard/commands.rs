@@ -14,7 +14,8 @@ use crate::{
     door::{Hearers, Item, Order, Then, do_widely},
     embed::{
         Act, Command, Compression, ConnectionError, Disconnect, Event, Member, Message, Question,
-        Side, socketio::ToSocket,
+        Side,
+        socketio::{self, ToSocket},
     },
     metrics::End,
 };
@@ -117,6 +118,17 @@ impl Shard {
     /// Does something with a socket, after what has been said in its rooms before.
     fn do_with_socket(&mut self, key: MemberKey, act: Box<ToSocket>) {
         if !self.is_served(key) {
+            if let socketio::Act::Claim(claim) = act.act {
+                let seeker = claim.seeker;
+                let to_socket = Box::new(ToSocket {
+                    namespace: act.namespace,
+                    act: socketio::Act::Found(None),
+                });
+                let to = seeker.key;
+                let answer = Command::Socket { to, to_socket };
+                // A server that stops recovers nothing.
+                let _ = self.local.link().command_urgently(seeker.shard, answer);
+            }
             return;
         }
         let rooms: Vec<RoomKey> = self.hub.rooms_of(key).collect();

@@ -356,6 +356,9 @@ impl Shard {
         self.count_end(key, end);
         self.part(key, end);
         self.drop_trial(key);
+        if self.keep_member(key) {
+            return;
+        }
         self.hub.disconnect(key, &mut self.effects);
         drop(self.connections.remove(key));
         self.perform();
@@ -366,7 +369,8 @@ impl Shard {
         let index = key.slot as usize;
         if self.connections.is_current(key)
             && self.connections.hot[index].flags & CONNECTING == 0
-            && let Stage::Open(_) = self.connections.cold[index].stage
+            && let Stage::Open(session) = &self.connections.cold[index].stage
+            && !session.as_ref().is_some_and(|session| session.has_ended())
         {
             let door = self.connections.hot[index].door;
             self.connections.counters.closed(door, end);
@@ -388,6 +392,9 @@ impl Shard {
         self.end_trial(key);
         self.count_end(key, end);
         self.part(key, end);
+        if self.keep_member(key) {
+            return;
+        }
         self.hub.disconnect(key, &mut self.effects);
         let index = key.slot as usize;
         self.connections.cold[index].stage = Stage::Linger;
@@ -397,6 +404,24 @@ impl Shard {
         if self.connections.hot[index].flags & BACKLOG == 0 {
             self.connections.shut(key);
         }
+    }
+
+    /// Keeps a member whose client may come back, without its socket. False where it goes.
+    fn keep_member(&mut self, key: MemberKey) -> bool {
+        if !self.connections.is_current(key) || self.draining.is_some() {
+            return false;
+        }
+        let stays = match &self.connections.cold[key.slot as usize].stage {
+            Stage::Open(Some(session)) if session.stays() => session.heartbeat(),
+            _ => return false,
+        };
+        let Heartbeat::At(due) = stays else {
+            return false;
+        };
+        self.connections.strip(key);
+        self.connections.wheel.set(key.slot, due);
+        self.perform();
+        true
     }
 
     /// Both sides have said goodbye.

@@ -12,7 +12,7 @@ use super::{
     Mail, READ_BYTES, Shard,
     accept::Acceptor,
     connections::{
-        self, APART, BACKLOG, PINGED, READ_CLOSED, READY, Read, SERVED, Stage, TIMED, UNREAD,
+        self, APART, BACKLOG, PINGED, PLAIN, READ_CLOSED, READY, Read, SERVED, Stage, TIMED, UNREAD,
     },
     poll::PollSet,
 };
@@ -167,7 +167,7 @@ impl Shard {
     fn read(&mut self, key: MemberKey) {
         let hot = &mut self.connections.hot[key.slot as usize];
         hot.flags &= !READY;
-        if hot.flags & UNREAD != 0 {
+        if hot.flags & (UNREAD | PLAIN) != 0 {
             return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);

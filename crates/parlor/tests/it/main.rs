@@ -34,6 +34,7 @@ mod several_rooms;
 mod signal;
 mod socketio;
 mod socketio_handlers;
+mod socketio_recovery;
 mod socketio_rows;
 mod socketio_support;
 mod sockets;

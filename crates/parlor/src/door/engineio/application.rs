@@ -59,6 +59,12 @@ pub(crate) trait Application: fmt::Debug {
     /// be sent to it.
     fn closed(&mut self, cause: CloseCause, turn: &mut Turn<'_>);
 
+    /// After the end: until when the member stays in its rooms all the same, in milliseconds of the
+    /// shard's clock. None where it goes, also once it has stayed long enough.
+    fn stays_until(&self) -> Option<u64> {
+        None
+    }
+
     /// Does what a handle of a socket asks for.
     fn obey(&mut self, to: ToSocket, port: &mut Port<'_>, turn: &mut Turn<'_>) {
         let _ = (to, port, turn);
@@ -125,6 +131,14 @@ impl Port<'_> {
     /// Closes the session. What was sent before still goes out.
     pub(crate) fn close(&mut self) {
         self.session.close(self.options, self.now);
+    }
+
+    /// Ends the session at once: its client is known to have gone.
+    pub(crate) fn abort(&mut self) {
+        match self.session.transport() {
+            Transport::Polling => self.session.post_aborted(self.options, self.now),
+            Transport::WebSocket => self.session.close(self.options, self.now),
+        }
     }
 
     /// Whether the session is open.

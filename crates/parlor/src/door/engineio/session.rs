@@ -45,6 +45,8 @@ pub(crate) struct Engine {
     cause: Option<CloseCause>,
     /// The application knows that it has ended.
     told: bool,
+    /// It has ended, and its member has stayed.
+    kept: bool,
     /// What a WebSocket is closed with, where that is not nothing.
     goodbye: Option<(CloseCode, &'static str)>,
     /// When its client is told that it is open, where that is not done: milliseconds of the
@@ -97,6 +99,7 @@ impl Engine {
             meter: meter(turn),
             cause: None,
             told: false,
+            kept: false,
             goodbye: None,
             begins: None,
         }
@@ -135,6 +138,7 @@ impl Engine {
             meter: meter(turn),
             cause: None,
             told: false,
+            kept: false,
             goodbye: None,
             begins: None,
         }
@@ -261,6 +265,7 @@ impl Engine {
         if !std::mem::replace(&mut self.told, true) {
             turn.tools.sessions.remove(self.sid);
             self.application.closed(cause, turn);
+            self.kept = self.application.stays_until().is_some();
         }
     }
 
@@ -552,6 +557,9 @@ impl Session for Engine {
     }
 
     fn heartbeat(&self) -> Heartbeat {
+        if self.told {
+            return Heartbeat::At(self.application.stays_until().unwrap_or(0));
+        }
         if self.cause.is_some() {
             return Heartbeat::At(0);
         }
@@ -575,7 +583,18 @@ impl Session for Engine {
             let (application, port) = port!(self, turn.now, turn.stalled);
             application.timeout(port, turn);
         }
+        if self.told && self.application.stays_until().is_none() {
+            return Then::End;
+        }
         self.settle(turn)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.kept
+    }
+
+    fn stays(&self) -> bool {
+        self.told && self.application.stays_until().is_some()
     }
 
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {

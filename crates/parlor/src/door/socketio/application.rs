@@ -113,6 +113,9 @@ fn connect(
         engine_id: (version == Version::V3).then(|| opening.sid.into()),
         served: None,
         fault: None,
+        seeking: Vec::new(),
+        claims: Vec::new(),
+        stays_until: None,
     })
 }
 
@@ -175,6 +178,11 @@ impl Application for SocketIo {
             if volatile && !port.is_writable() {
                 continue;
             }
+            let packet = match item {
+                Item::Message(message) => self.keep_message(message, packet),
+                Item::Notice(..) | Item::Broadcast(_) => Some(packet),
+            };
+            let Some(packet) = packet else { continue };
             for message in self.connection.encode(&packet) {
                 port.send(message);
             }
@@ -182,7 +190,8 @@ impl Application for SocketIo {
     }
 
     fn form(&self, version: Version) -> Option<u8> {
-        Some(SOCKETIO + wire::form(version, self.connection.parser()))
+        // Each event of a recoverable socket has a place of its own.
+        (!self.recovers()).then_some(SOCKETIO + wire::form(version, self.connection.parser()))
     }
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
@@ -190,26 +199,45 @@ impl Application for SocketIo {
     }
 
     fn next_deadline(&self) -> Option<u64> {
-        self.connection.next_deadline()
+        self.stays_until.or_else(|| self.connection.next_deadline())
+    }
+
+    fn stays_until(&self) -> Option<u64> {
+        self.stays_until
     }
 
     fn timeout(&mut self, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        if self.stays_until.is_some_and(|until| until <= turn.now) {
+            return self.stay_no_longer(turn);
+        }
         self.do_due(&mut Desk { port, turn });
     }
 
     fn closed(&mut self, cause: CloseCause, turn: &mut Turn<'_>) {
         let reason = self.fault.unwrap_or_else(|| cause.reason().into());
-        for socket in std::mem::take(&mut self.sockets) {
-            turn.tools.sockets.remove(&socket.id, turn.key);
-            Self::tell_ended(&socket, Some(reason), turn);
-        }
         if let Some(served) = &self.served {
             served.member.set_closed();
+        }
+        if self.stay(reason, turn) {
+            return;
+        }
+        for (namespace, claim) in std::mem::take(&mut self.claims) {
+            self.not_found(&namespace, &claim, turn);
+        }
+        for socket in std::mem::take(&mut self.sockets) {
+            turn.tools.sockets.remove(&socket.id, turn.key);
+            if let Some(recovery) = &socket.recovery {
+                self.forget_pid(recovery.pid, turn);
+            }
+            Self::tell_ended(&socket, Some(reason), turn);
         }
     }
 
     /// Nobody is sent a DISCONNECT, after which clients would not come back by themselves.
-    fn shutdown(&mut self, _: &mut Port<'_>, _: &mut Turn<'_>) {
+    fn shutdown(&mut self, _: &mut Port<'_>, turn: &mut Turn<'_>) {
+        if self.stays_until.is_some() {
+            self.stay_no_longer(turn);
+        }
         self.fault = Some(DisconnectReason::ServerShuttingDown);
     }
 

@@ -6,6 +6,7 @@
 mod application;
 mod built_in;
 mod hearers;
+mod recovery;
 mod said;
 mod served;
 mod sockets;
@@ -25,11 +26,14 @@ pub(crate) use self::{
     wire::{FORMS, encode},
 };
 use self::{
+    recovery::{Pid, Recoverable},
     said::{MAIN, namespace},
     served::{Live, Served},
     sockets::socket_id,
 };
 use super::{News, Turn, engineio::Port};
+
+use crate::embed::socketio::Claim;
 
 /// Requests of one connection whose answer has not come; one more is refused.
 const PENDING_MAX: usize = 256;
@@ -42,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) namespaces: Names,
     /// Whether a sender hears its own `message`.
     pub(crate) echo: bool,
+    /// Milliseconds that a session is kept for a client that comes back; 0 keeps none.
+    pub(crate) recovery_ms: u64,
 }
 
 /// The Socket.IO of one Engine.IO session.
@@ -62,6 +68,12 @@ pub(crate) struct SocketIo {
     served: Option<Box<Served>>,
     /// Why the client is being cut.
     fault: Option<DisconnectReason>,
+    /// Namespaces whose former session is being looked for, with what the client has said.
+    seeking: Vec<(Box<str>, Pid, Option<Box<str>>)>,
+    /// Those who asked for a socket whose connection was not known to be lost.
+    claims: Vec<(Arc<str>, Claim)>,
+    /// The connection is lost; until then the member stays: milliseconds of the shard's clock.
+    stays_until: Option<u64>,
 }
 
 /// A client in one namespace.
@@ -73,9 +85,11 @@ struct Socket {
     /// The rooms that it is in or has asked to join, as the hub knows them.
     rooms: Vec<RoomName>,
     /// How many of its first rooms it is in; in all of them its client is told that it is connected.
-    entered: u8,
+    entered: u16,
     /// Where it has handlers.
     live: Option<Box<Live>>,
+    /// Where it can be recovered.
+    recovery: Option<Box<Recoverable>>,
 }
 
 /// A request that the hub has not answered.
@@ -100,6 +114,8 @@ enum What {
     Leave(String),
     /// A message.
     Publish,
+    /// Out of a room, for one who takes the socket's place.
+    Release,
 }
 
 impl Socket {
@@ -203,8 +219,15 @@ impl SocketIo {
         }
     }
 
-    /// A client asks for a namespace: it is in once it is in its first rooms.
+    /// A client asks for a namespace.
     fn enter(&mut self, name: &str, auth: Option<&str>, desk: &mut Desk<'_, '_, '_>) {
+        if !self.look_for(name, auth, desk) {
+            self.enter_anew(name, auth, desk);
+        }
+    }
+
+    /// A client asks for a namespace: it is in once it is in its first rooms.
+    fn enter_anew(&mut self, name: &str, auth: Option<&str>, desk: &mut Desk<'_, '_, '_>) {
         let Some(member) = desk.turn.hub.id_of(desk.turn.key) else {
             return;
         };
@@ -227,6 +250,7 @@ impl SocketIo {
             }
             return;
         };
+        let recovery = self.new_recovery(desk.turn);
         self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
             namespace: namespace(name),
@@ -234,6 +258,7 @@ impl SocketIo {
             rooms: vec![whole, room],
             entered: 0,
             live: None,
+            recovery,
         });
         self.enter_next(name, desk);
     }
@@ -272,12 +297,36 @@ impl SocketIo {
         if usize::from(socket.entered) < socket.rooms.len() {
             return self.enter_next(name, desk);
         }
-        if let Ok(accepted) = self.connection.accept(name, &socket.id, None) {
+        let recovery = socket.recovery.as_ref();
+        if recovery.is_some_and(|recovery| recovery.is_restoring()) {
+            return self.release_old(name, desk.turn);
+        }
+        self.connected(name, desk);
+    }
+
+    /// What a new socket has where it can be recovered.
+    fn new_recovery(&self, turn: &mut Turn<'_>) -> Option<Box<Recoverable>> {
+        match self.recovers() {
+            true => Recoverable::new(turn.tools),
+            false => None,
+        }
+    }
+
+    /// The socket is in all its rooms.
+    fn connected(&mut self, name: &str, desk: &mut Desk<'_, '_, '_>) {
+        let Some(at) = self.place(name) else { return };
+        let socket = &self.sockets[at];
+        let pid = socket.recovery.as_ref().map(|recovery| recovery.pid);
+        let text = pid.map(Pid::to_text);
+        if let Ok(accepted) = self.connection.accept(name, &socket.id, text.as_deref()) {
             let (id, namespace) = (Arc::clone(&socket.id), socket.namespace.clone());
             let handle = socket.live.as_ref().map(|live| live.handle.clone());
             let sockets = &mut desk.turn.tools.sockets;
             sockets.add(id, desk.turn.key, namespace, handle);
             Self::send(accepted, desk);
+            if let Some(pid) = pid {
+                self.note_pid(pid, desk.turn);
+            }
             self.begin(name, desk.turn);
         }
     }
@@ -294,6 +343,9 @@ impl SocketIo {
         let Some(at) = self.place(name) else { return };
         let socket = self.sockets.swap_remove(at);
         Self::tell_ended(&socket, reason, turn);
+        if let Some(recovery) = &socket.recovery {
+            self.forget_pid(recovery.pid, turn);
+        }
         turn.tools.sockets.remove(&socket.id, turn.key);
         for room in &socket.rooms {
             // A room that refused the socket it is not in.
@@ -321,15 +373,15 @@ impl SocketIo {
         match news {
             News::Joined(joined) => self.joined(joined, desk),
             News::Left { token } => {
-                if let Some(Pending {
-                    namespace,
-                    what: What::Leave(members),
-                    ack,
-                    ..
-                }) = self.answered(*token)
-                {
-                    let namespace = namespace.as_deref().unwrap_or(MAIN);
-                    self.acknowledge(namespace, ack, &members, desk);
+                if let Some(pending) = self.answered(*token) {
+                    let namespace = pending.namespace.as_deref().unwrap_or(MAIN);
+                    match pending.what {
+                        What::Leave(members) => {
+                            self.acknowledge(namespace, pending.ack, &members, desk);
+                        }
+                        What::Release => self.left_one(namespace, desk.turn),
+                        _ => {}
+                    }
                 }
             }
             News::Published { token, id } => {
@@ -398,8 +450,10 @@ impl SocketIo {
             return;
         };
         let namespace = pending.namespace.as_deref().unwrap_or(MAIN);
-        if let What::Enter = pending.what {
-            return self.refuse(namespace, reason, desk);
+        match pending.what {
+            What::Enter => return self.refuse(namespace, reason, desk),
+            What::Release => return self.left_one(namespace, desk.turn),
+            _ => {}
         }
         self.tell_joined(namespace, token, Err(reason));
         if let (Request::Join(room), Some(at)) = (request, self.place(namespace)) {

@@ -14,7 +14,9 @@ use crate::{
     door::Turn,
     embed::{
         Answered, Caller, Event, Head, Member,
-        socketio::{AckSink, Act, Args, Io, IoEvent, Socket as Handle, SocketAgent, ToSocket},
+        socketio::{
+            AckSink, Act, Args, Data, Io, IoEvent, Kept, Socket as Handle, SocketAgent, ToSocket,
+        },
     },
 };
 
@@ -85,13 +87,40 @@ impl SocketIo {
             joins: Vec::new(),
         };
         live.tell(IoEvent::Connect, desk.turn);
+        let recovery = self.new_recovery(desk.turn);
         self.sockets.push(Socket {
             namespace: said::namespace(name),
             id,
             rooms: whole(name).into_iter().collect(),
             entered: 0,
             live: Some(Box::new(live)),
+            recovery,
         });
+    }
+
+    /// The handlers of a socket that is being restored. Its middleware has let it in before.
+    pub(super) fn restored(
+        &self,
+        name: &Arc<str>,
+        (id, auth): (&Arc<str>, Option<&str>),
+        (rooms, data): (&[RoomName], Option<Data>),
+    ) -> Option<Box<Live>> {
+        let served = self.served.as_ref()?;
+        let rules = served.io.find(name, auth.unwrap_or("{}"))?;
+        let names = (Arc::clone(name), Arc::clone(id));
+        let handle = Handle::new(served.member.clone(), names, Arc::clone(&served.head), auth);
+        let rooms = rooms.iter().map(RoomName::local);
+        handle.set_recovered(rooms.filter(|room| !room.is_empty()), data);
+        let agent = Box::new(SocketAgent {
+            socket: handle.clone(),
+            rules,
+        });
+        Some(Box::new(Live {
+            caller: Rc::new(Caller::of(served.member.clone(), agent)),
+            handle,
+            acks: HashMap::new(),
+            joins: Vec::new(),
+        }))
     }
 
     /// The socket is connected: its handlers may begin.
@@ -138,10 +167,19 @@ impl SocketIo {
     /// Does what a handle asks for.
     pub(super) fn obey_handle(&mut self, to: ToSocket, desk: &mut Desk<'_, '_, '_>) {
         let namespace = &*to.namespace;
+        if let Act::Found(found) = to.act {
+            return self.found(&to.namespace, found.map(|found| *found), desk);
+        }
+        if let Act::Claim(claim) = to.act {
+            return self.claimed(&to.namespace, *claim, desk);
+        }
         if self.place(namespace).is_none() {
             return;
         }
         match to.act {
+            Act::Found(_) | Act::Claim(_) => {}
+            Act::Release => self.released(namespace, desk.turn),
+            Act::Handed(kept) => self.handed(namespace, kept, desk),
             Act::Accept => self.enter_next(namespace, desk),
             Act::Refuse(message, data) => {
                 self.forget(namespace, None, desk.turn);
@@ -158,7 +196,7 @@ impl SocketIo {
             } => {
                 if !volatile || desk.port.is_writable() {
                     let packet = packed.into_packet(PacketType::Event, namespace);
-                    self.emit(packet, ack, compress, desk);
+                    self.emit((packet, volatile), ack, compress, desk);
                 }
             }
             Act::Ack { id, packed } => {
@@ -186,7 +224,7 @@ impl SocketIo {
 
     fn emit(
         &mut self,
-        mut packet: Packet<'_>,
+        (mut packet, volatile): (Packet<'_>, bool),
         ack: Option<AckSink>,
         compress: bool,
         desk: &mut Desk<'_, '_, '_>,
@@ -214,6 +252,14 @@ impl SocketIo {
             {
                 live.acks.insert(id, sink);
             }
+        }
+        if packet.id.is_none()
+            && !volatile
+            && let Some(at) = self.place(&namespace)
+            && let Some(recovery) = &mut self.sockets[at].recovery
+        {
+            let offset = recovery.keep(Kept::Packet(packet.clone().into_owned()));
+            packet = packet.with_argument(&offset);
         }
         desk.turn.tools.traffic.messages_out += 1;
         for message in self.connection.encode(&packet) {

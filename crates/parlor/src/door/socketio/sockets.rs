@@ -13,6 +13,7 @@ use crate::embed::socketio::Socket as Handle;
 
 use super::{
     hearers::Heard,
+    recovery::{Pid, Whereabouts},
     said::{CopyId, MAIN},
 };
 
@@ -24,6 +25,9 @@ pub(crate) struct Sockets {
     /// Who has heard which event that goes to several rooms.
     pub(super) heard: Heard,
     copies: u64,
+    /// Where the sessions are whose private ids name this shard: as many as there are recoverable
+    /// sockets.
+    sessions: HashMap<Pid, Whereabouts>,
 }
 
 /// Where a socket is.
@@ -69,6 +73,20 @@ impl Sockets {
     pub(crate) fn find(&self, namespace: Option<&str>, id: &str) -> Option<MemberKey> {
         let place = self.by_id.get(id)?;
         (place.namespace.as_deref() == namespace).then_some(place.key)
+    }
+
+    /// Where a session is.
+    pub(super) fn whereabouts(&self, pid: &Pid) -> Option<Whereabouts> {
+        self.sessions.get(pid).copied()
+    }
+
+    /// A session is there, or is no longer.
+    pub(super) fn note(&mut self, pid: Pid, at: Whereabouts, is_here: bool) {
+        if is_here {
+            self.sessions.insert(pid, at);
+        } else if self.sessions.get(&pid) == Some(&at) {
+            self.sessions.remove(&pid);
+        }
     }
 
     /// A number for the copies of one event.

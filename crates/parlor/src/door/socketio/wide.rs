@@ -5,6 +5,7 @@ use parlor_proto::socketio::PacketType;
 
 use super::{
     hub_room,
+    recovery::{Pid, release, seek},
     said::{Filter, Said},
     sockets::{Sockets, is_socket_id},
     whole,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     door::Tools,
     embed::socketio::{
-        AckSink, Act, Addressees, Packed, Socket as Handle, ToSocket, Wide, WideAct,
+        About, AckSink, Act, Addressees, Packed, Socket as Handle, ToSocket, Wide, WideAct,
     },
 };
 
@@ -83,7 +84,23 @@ pub(crate) fn do_widely(
             }
             acts
         }
+        WideAct::Session(pid, about) => {
+            if let Some(pid) = Pid::parse(&pid, hub.shards()) {
+                about_session(pid, about, tools);
+            }
+            Vec::new()
+        }
         WideAct::Disconnect { close } => each(found(tools), &|_| Act::Disconnect { close }),
+    }
+}
+
+/// Something with a session of which this shard knows where it is.
+fn about_session(pid: Pid, about: About, tools: &mut Tools) {
+    match about {
+        About::Seek(namespace, offset, seeker) => seek(pid, (namespace, offset, seeker), tools),
+        About::Release(namespace) => release(pid, namespace, tools),
+        About::IsAt(to) => tools.sockets.note(pid, to, true),
+        About::IsNoLongerAt(to) => tools.sockets.note(pid, to, false),
     }
 }
 

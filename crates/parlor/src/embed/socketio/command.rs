@@ -1,8 +1,9 @@
 //! What handles of sockets ask of a shard.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
-use parlor_hub::MemberKey;
+use parlor_hub::{MemberKey, Message, RoomName, ShardId};
+use parlor_proto::socketio::Packet;
 use tokio::sync::oneshot;
 
 use super::super::Answered;
@@ -41,6 +42,57 @@ pub(crate) enum Act {
     Disconnect {
         close: bool,
     },
+    /// Somebody wants to go on in the place of a socket that is lost.
+    Claim(Box<Claim>),
+    /// The answer: what that socket was.
+    Found(Option<Box<Found>>),
+    /// The one who claimed the socket is in all its rooms.
+    Release,
+    /// What the socket has heard since.
+    Handed(Vec<Kept>),
+}
+
+/// Who wants to go on in the place of a socket, and from where.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) pid: String,
+    /// What the client has heard last.
+    pub(crate) offset: Box<str>,
+    pub(crate) seeker: Seeker,
+}
+
+/// A connection that looks for the session that its client had.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seeker {
+    pub(crate) shard: ShardId,
+    pub(crate) key: MemberKey,
+}
+
+/// A socket that is to be restored.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) id: Arc<str>,
+    pub(crate) rooms: Vec<RoomName>,
+    pub(crate) data: Option<Data>,
+}
+
+/// What a handle keeps for its embedder.
+pub(crate) type Data = Arc<dyn Any + Send + Sync>;
+
+/// Something that was sent to a socket.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    Message(Arc<Message>),
+    Packet(Packet<'static>),
+}
+
+impl Kept {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.cost(),
+            Self::Packet(packet) => packet.payload_bytes(),
+        }
+    }
 }
 
 /// An acknowledgement; none where it has not come in time.
@@ -93,6 +145,19 @@ pub(crate) enum WideAct {
     Disconnect {
         close: bool,
     },
+    /// Something with the session that has this private id.
+    Session(String, About),
+}
+
+/// What is to be done with a session, or is to be known of it.
+#[derive(Debug)]
+pub(crate) enum About {
+    /// Somebody wants to go on in its place in a namespace, from this offset.
+    Seek(Arc<str>, Box<str>, Seeker),
+    /// It may leave its rooms.
+    Release(Arc<str>),
+    IsAt((ShardId, MemberKey)),
+    IsNoLongerAt((ShardId, MemberKey)),
 }
 
 impl ToSocket {
@@ -102,7 +167,13 @@ impl ToSocket {
             Act::Emit { packed, .. } | Act::Ack { packed, .. } => packed.bytes(),
             Act::Refuse(message, data) => message.len() + data.as_ref().map_or(0, String::len),
             Act::Join(rooms, _) => rooms.iter().map(|room| room.len()).sum(),
-            Act::Accept | Act::Leave(_) | Act::Disconnect { .. } => 0,
+            Act::Handed(kept) => kept.iter().map(Kept::bytes).sum(),
+            Act::Accept
+            | Act::Leave(_)
+            | Act::Disconnect { .. }
+            | Act::Claim(_)
+            | Act::Found(_)
+            | Act::Release => 0,
         };
         size_of::<Self>() + inside
     }

@@ -53,6 +53,8 @@ pub use self::{
 pub(crate) use self::{
     agent::{IoEvent, SocketAgent},
     args::Packed,
-    command::{AckSink, Act, Addressees, ToSocket, Wide, WideAct},
+    command::{
+        About, AckSink, Act, Addressees, Claim, Data, Found, Kept, Seeker, ToSocket, Wide, WideAct,
+    },
     io::Io,
 };

@@ -22,7 +22,7 @@ use super::{
     AckError, Broadcast, DisconnectReason, IntoAck, Received,
     acks::wait_for,
     args::Packed,
-    command::{AckSink, Act, ToSocket},
+    command::{AckSink, Act, Data, ToSocket},
     handlers::Handlers,
 };
 
@@ -40,6 +40,7 @@ struct Inner {
     head: Arc<Head>,
     auth: Option<Box<str>>,
     connected: AtomicBool,
+    recovered: AtomicBool,
     reason: OnceLock<DisconnectReason>,
     rooms: Mutex<BTreeSet<Box<str>>>,
     handlers: Mutex<Handlers>,
@@ -94,6 +95,7 @@ impl Socket {
             head,
             auth: auth.map(Into::into),
             connected: AtomicBool::new(false),
+            recovered: AtomicBool::new(false),
             reason: OnceLock::new(),
             handlers: Mutex::default(),
             data: Mutex::default(),
@@ -139,6 +141,14 @@ impl Socket {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.0.connected.load(Ordering::Acquire)
+    }
+
+    /// Whether it goes on where an earlier connection of the client was lost: with its id, rooms
+    /// and data, and everything that was sent meanwhile. See
+    /// [`recovery`](crate::config::SocketIo::recovery).
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.0.recovered.load(Ordering::Acquire)
     }
 
     /// Why it was disconnected, once it is.
@@ -419,6 +429,20 @@ impl Socket {
             .member
             .link()
             .command(self.0.member.id().shard(), command)
+    }
+
+    pub(crate) fn any_data(&self) -> Option<Data> {
+        lock(&self.0.data).clone()
+    }
+
+    pub(crate) fn set_recovered<'a>(
+        &self,
+        rooms: impl Iterator<Item = &'a str>,
+        data: Option<Data>,
+    ) {
+        self.0.recovered.store(true, Ordering::Release);
+        rooms.for_each(|room| self.note_joined(room));
+        *lock(&self.0.data) = data;
     }
 
     pub(crate) fn set_connected(&self) {

@@ -5,7 +5,9 @@ use std::io;
 use parlor_hub::MemberKey;
 use rustix::fd::AsFd;
 
-use super::{BACKLOG, Connections, PLAIN, READ_CLOSED, TRIED, token};
+use super::{
+    APART, BACKLOG, Connections, OWN_FORM, PLAIN, READ_CLOSED, READY, TIMED, TRIED, token,
+};
 use crate::shard::addresses::Place;
 
 impl Connections {
@@ -36,6 +38,22 @@ impl Connections {
             bytes => self.held.insert(key.slot, bytes),
         };
         self.backlog_bytes = self.backlog_bytes + bytes - before.unwrap_or(0);
+    }
+
+    /// The member goes on without its socket, which is closed with what waits for it.
+    pub(crate) fn strip(&mut self, key: MemberKey) {
+        let index = key.slot as usize;
+        self.hold(key, 0);
+        if let Some(outbox) = self.cold[index].outbox.take() {
+            self.backlog_bytes -= outbox.len();
+        }
+        let hot = &mut self.hot[index];
+        if hot.flags & APART != 0 {
+            self.wires.remove(&key.slot);
+        }
+        let hot = &mut self.hot[index];
+        hot.flags = hot.flags & READY | PLAIN | TIMED | OWN_FORM;
+        drop(hot.socket.take());
     }
 
     /// The member tries this socket.
