@@ -88,7 +88,7 @@ pub(in crate::door) fn open_socket(
         return Ok(Opened::Elsewhere(shard));
     }
     let sessions = &turn.tools.sessions;
-    let admission = admit(&request, &mount.options, |sid| sessions.known(sid))?;
+    let admission = admit(&request, &mount.options, |sid| sessions.known(sid, mount))?;
     let allowed = policy.check_origin(&provenance);
     allowed.map_err(|_| ErrorCode::Forbidden)?;
     let opening = match admission {

@@ -1,11 +1,11 @@
 //! Which sessions a shard has.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use parlor_hub::MemberKey;
 use parlor_proto::engineio::{Known, Transport};
 
-use super::sid::Sid;
+use super::{Mount, sid::Sid};
 
 /// The sessions of one shard by their ids. Each is a connection of the shard's, so there are at
 /// most as many as the server takes connections.
@@ -15,15 +15,18 @@ pub(crate) struct Registry {
 }
 
 /// One session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Entry {
+    /// Where it was opened: it is unknown elsewhere.
+    mount: Arc<Mount>,
     key: MemberKey,
     known: Known,
 }
 
 impl Registry {
-    pub(super) fn add(&mut self, sid: Sid, key: MemberKey, known: Known) {
-        self.sessions.insert(sid, Entry { key, known });
+    pub(super) fn add(&mut self, sid: Sid, mount: &Arc<Mount>, key: MemberKey, known: Known) {
+        let mount = Arc::clone(mount);
+        self.sessions.insert(sid, Entry { mount, key, known });
     }
 
     pub(super) fn remove(&mut self, sid: Sid) {
@@ -31,9 +34,9 @@ impl Registry {
     }
 
     /// What there is of the session that a client names.
-    pub(super) fn known(&self, sid: &str) -> Option<Known> {
+    pub(super) fn known(&self, sid: &str, mount: &Arc<Mount>) -> Option<Known> {
         let entry = self.sessions.get(&Sid::parse(sid)?)?;
-        Some(entry.known)
+        Arc::ptr_eq(&entry.mount, mount).then_some(entry.known)
     }
 
     /// The connection of the session that a client names.

@@ -252,7 +252,7 @@ pub(crate) fn route(ask: Ask, tools: &Tools) -> Option<Route> {
         query: &query,
     };
     let sessions: &Registry = &tools.sessions;
-    let admitted = admit(&request, &mount.options, |sid| sessions.known(sid));
+    let admitted = admit(&request, &mount.options, |sid| sessions.known(sid, &mount));
     // The application's own refusal comes behind the checks of the request, and so does that of
     // the policy; but nothing may be done to a session by a page that may not come in.
     let admitted = admitted.and_then(|admission| match ask.allowed {

@@ -88,7 +88,7 @@ impl Engine {
             transport: Transport::WebSocket,
             version,
         };
-        turn.tools.sessions.add(sid, turn.key, known);
+        turn.tools.sessions.add(sid, mount, turn.key, known);
         Self {
             session,
             application,
@@ -122,7 +122,7 @@ impl Engine {
             transport: Transport::Polling,
             version,
         };
-        turn.tools.sessions.add(sid, turn.key, known);
+        turn.tools.sessions.add(sid, mount, turn.key, known);
         let id = PollId(id);
         match session.poll(id, form, options, turn.now) {
             Ok(()) => plain.wait(id, answer),
@@ -478,7 +478,13 @@ impl Session for Engine {
                 let id = PollId(id);
                 self.session.poll_aborted(id, &self.mount.options, now);
             }
-            Asked::Cut => self.session.post_aborted(&self.mount.options, now),
+            Asked::Cut => {
+                // One whose body was whole is taken in, whether or not its answer is heard.
+                let plain = self.plain.as_mut();
+                if plain.is_some_and(|plain| plain.content.take().is_some()) {
+                    self.session.post_aborted(&self.mount.options, now);
+                }
+            }
         }
         self.settle(turn)
     }

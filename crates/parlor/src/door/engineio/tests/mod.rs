@@ -220,10 +220,11 @@ impl TestServer {
         stream
     }
 
-    /// What the server tells of itself.
-    fn metrics(&self) -> String {
+    /// The answer to a plain GET of any target.
+    fn page(&self, target: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let rest = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let request = format!("GET {target} {rest}");
         stream.write_all(request.as_bytes()).unwrap();
         String::from_utf8(read(stream).body).unwrap()
     }

@@ -401,7 +401,7 @@ fn sessions_are_counted() {
     let (query, _) = server.poll(4);
     let _socket = Client::open(&server, 4);
     let count = |name: &str| {
-        let metrics = server.metrics();
+        let metrics = server.page("/metrics");
         let line = metrics
             .lines()
             .find(|line| line.starts_with(name))
@@ -447,4 +447,13 @@ fn what_waits_for_polls_is_bounded() {
     server.until("closed transport error");
     assert_eq!(server.get(&large).status, 400);
     assert_eq!(server.get(&small).body.len(), 500_001);
+}
+
+#[test]
+fn a_session_is_known_at_its_path_only() {
+    let server = TestServer::start(Options::default());
+    let (query, _) = server.poll(4);
+    let elsewhere = server.page(&format!("/socket.io/?{query}"));
+    assert_eq!(elsewhere, r#"{"code":1,"message":"Session ID unknown"}"#);
+    assert_eq!(server.post(&query, "4still").text(), "ok");
 }
