@@ -7,6 +7,9 @@ import { startServer } from '../server.mjs';
 import { Dialer, clients, transports } from '../socketio/clients.mjs';
 import { ask, connected, inbox, once, plain, until } from '../socketio/peer.mjs';
 
+const RECOVERY = ['--socketio-recovery', '60s'];
+/** More than a session keeps. */
+const MANY = 1_100;
 const LOST = /^(transport (close|error)|ping timeout)$/;
 
 for (const [client, io] of Object.entries(clients)) {
@@ -18,7 +21,7 @@ for (const [client, io] of Object.entries(clients)) {
       let proxy;
       let dialer;
       before(async () => {
-        server = await startServer();
+        server = await startServer(...RECOVERY);
         proxy = await startProxy(server.port);
         dialer = new Dialer(io, `http://127.0.0.1:${proxy.port}`);
       });
@@ -80,10 +83,32 @@ for (const [client, io] of Object.entries(clients)) {
         }
         assert.equal(heard.unread, 0);
       };
-      if (recovers && process.env.TEST_RECOVERY) test('recovers what it missed, once each, binary too', recovery);
+      const gap = async () => {
+        const room = 'gap';
+        const [ann, bo] = await connected(
+          dialer.dial(room, transport),
+          dialer.dial(room, { ...transport, url: server.http }),
+        );
+        const heard = inbox(ann, 'message');
+        await ask(bo, 'message', 'before');
+        assert.equal((await heard.next())[1], 'before');
+        const { id } = ann;
+        await away(ann, async () => {
+          for (let n = 0; n < MANY; n += 1) bo.emit('n', n);
+          await ask(bo, 'message', 'the last that is missed');
+        });
+        assert.equal(ann.recovered, false);
+        assert.notEqual(ann.id, id);
+        await ask(bo, 'message', 'live');
+        assert.equal((await heard.next())[1], 'live');
+      };
+      if (recovers) {
+        test('recovers what it missed, once each, binary too', recovery);
+        test('is told where something is missing', gap);
+      }
 
       const freeze = async () => {
-        const quick = await startServer('--ping-interval', '1s', '--ping-timeout', '3s');
+        const quick = await startServer('--socketio-ping-interval', '1s', '--socketio-ping-timeout', '3s');
         const between = await startProxy(quick.port);
         const [ann, bo] = await connected(
           dialer.dial('frozen', { ...transport, url: `http://127.0.0.1:${between.port}` }),
@@ -114,7 +139,7 @@ for (const [client, io] of Object.entries(clients)) {
         await ask(ann, 'message', 'before');
         await away(ann, async () => {
           assert.equal(await server.stop(), 0, server.output());
-          server = await startServer();
+          server = await startServer(...RECOVERY);
         });
         assert.notEqual(ann.id, id);
         assert.ok(!ann.recovered);

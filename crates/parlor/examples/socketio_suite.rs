@@ -21,8 +21,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::default();
     let mut times = std::env::args().skip(2).map(|ms| ms.parse());
     let mut time = |ms| times.next().unwrap_or(Ok(ms)).map(Duration::from_millis);
-    config.ping_interval = time(300)?;
-    config.ping_timeout = time(200)?;
+    config.socketio.engine.ping_interval = time(300)?;
+    config.socketio.engine.ping_timeout = time(200)?;
     config.socketio.connect_timeout = time(1000)?;
 
     let io = SocketIo::new();
