@@ -139,8 +139,9 @@ fn a_slow_handler_holds_its_client_and_no_other() {
     let server = TestServer::build(
         |config| {
             config.shards = std::num::NonZero::new(1);
-            config.ping_interval = Duration::from_millis(50);
-            config.ping_timeout = Duration::from_millis(50);
+            // Less than the client is held, more than a busy machine lets it wait to send more.
+            config.ping_interval = Duration::from_millis(500);
+            config.ping_timeout = Duration::from_millis(1500);
         },
         |builder| builder.endpoint("/slow", slow).endpoint("/echo", echo()),
     );
@@ -157,7 +158,7 @@ fn a_slow_handler_holds_its_client_and_no_other() {
     // Ten megabytes are on their way, and the server takes in only so much of them.
     let mut other = server.websocket("/echo");
     let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(400) {
+    while began.elapsed() < Duration::from_millis(2500) {
         other.send_text("alive");
         assert_eq!(receive_past_pings(&mut other), "alive");
     }
