@@ -273,7 +273,7 @@ fn full_queues_say_so() {
 fn a_handler_that_blocks_is_counted_and_nobody_is_cut_for_it() {
     let blocking = Endpoint::new().on_message(|member, message| async move {
         if message.as_text() == Some("block") {
-            let until = Instant::now() + Duration::from_millis(500);
+            let until = Instant::now() + Duration::from_millis(1500);
             while Instant::now() < until {
                 std::hint::spin_loop();
             }
@@ -284,7 +284,7 @@ fn a_handler_that_blocks_is_counted_and_nobody_is_cut_for_it() {
         |config| {
             config.shards = std::num::NonZero::new(1);
             config.ping_interval = Duration::from_millis(100);
-            config.ping_timeout = Duration::from_millis(100);
+            config.ping_timeout = Duration::from_secs(1);
         },
         |builder| builder.endpoint("/", blocking),
     );
