@@ -156,3 +156,42 @@ fn nothing_is_lost_or_reordered_over_an_upgrade() {
         assert_eq!(heard, (0..sent).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_connection_that_was_polled_by_may_become_the_socket() {
+    let server = TestServer::start(Options::default());
+    // Several, since each may come in by another shard than its session.
+    for _ in 0..6 {
+        let (_, sid) = server.poll(4);
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let query = format!("/engine.io/?EIO=4&transport=polling&sid={sid}");
+        let head = "HTTP/1.1\r\nHost: localhost\r\n";
+        let request = format!("POST {query} {head}Content-Length: 6\r\n\r\n4hello");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        let query = format!("/engine.io/?EIO=4&transport=websocket&sid={sid}");
+        let request = format!(
+            "GET {query} {head}Upgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        let mut socket = Client(stream);
+        socket.say("2probe");
+        assert_eq!(socket.text(), "3probe");
+        socket.say("5");
+        assert_eq!(socket.text(), "4hello");
+    }
+}
