@@ -45,6 +45,14 @@ impl Item {
         }
     }
 
+    /// Whether those need not hear it who cannot take it at once.
+    pub(crate) fn is_volatile(&self) -> bool {
+        match self {
+            Self::Message(message) => super::socketio::is_volatile(message),
+            Self::Notice(..) | Self::Broadcast(_) => false,
+        }
+    }
+
     /// Whether it is a message.
     pub(crate) const fn is_message(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Broadcast(_))

@@ -13,7 +13,7 @@ use parlor_hub::{
 use super::{
     Shard,
     batch::{Batch, Buffers, Encoder, Entry, Flush},
-    connections::{CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
+    connections::{BACKLOG, CLOSING, Connections, OWN_FORM, PAUSED, SLOW_PATH, SPECIAL, Stage},
 };
 use crate::door::{CloseReason, Hearers, Heartbeat, Tools};
 
@@ -270,7 +270,9 @@ impl Delivery<'_> {
             return self.serve_own_form(flush, key);
         }
         let form = hot.form;
-        let special = flush.is_special(key);
+        let full = hot.flags & BACKLOG != 0;
+        let passes = |entry: &Entry| full && entry.item.is_volatile();
+        let special = flush.is_special(key) || (full && flush.entries.iter().any(passes));
         let Flush {
             entries,
             late,
@@ -290,6 +292,9 @@ impl Delivery<'_> {
         if let Some(tags) = tags {
             // Rare enough to go one by one: some entries may be dropped, some are not for it.
             for (position, entry) in Flush::heard(entries, late, key) {
+                if passes(entry) {
+                    continue;
+                }
                 let tag = tags.get(position).copied();
                 let bytes = encoded.entry(position);
                 let counts = entry.item.is_message() && !bytes.is_empty();
@@ -309,6 +314,9 @@ impl Delivery<'_> {
         let assembly = &mut self.buffers.assembly;
         let (mut messages, mut delivered) = (0, 0);
         for (position, entry) in Flush::heard(entries, late, key) {
+            if passes(entry) {
+                continue;
+            }
             let range = encoded.range(position);
             delivered += u64::from(entry.item.is_message() && !range.is_empty());
             assembly.extend_from_slice(encoded.bytes.get(range).unwrap_or_default());
@@ -328,8 +336,11 @@ impl Delivery<'_> {
         let reply = &mut self.buffers.assembly;
         reply.clear();
         let mut messages = 0;
+        // Where the socket is full, what is volatile passes by.
+        let full = self.connections.hot[key.slot as usize].flags & BACKLOG != 0;
         let heard = Flush::heard(&flush.entries, &flush.late, key);
         let mut items = heard
+            .filter(|(_, entry)| !(full && entry.item.is_volatile()))
             .map(|(_, entry)| &entry.item)
             .inspect(|_| messages += 1);
         let deliver = || session.deliver(&mut items, self.tools, reply);

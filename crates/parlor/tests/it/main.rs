@@ -37,6 +37,7 @@ mod socketio_handlers;
 mod socketio_recovery;
 mod socketio_rows;
 mod socketio_support;
+mod socketio_tongues;
 mod sockets;
 mod sse;
 mod support;

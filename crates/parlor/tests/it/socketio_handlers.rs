@@ -484,3 +484,32 @@ fn a_handler_that_panics_costs_its_connection_alone() {
     bo.say(r#"20["ask"]"#);
     assert_eq!(bo.hear(), "30[1]");
 }
+
+#[test]
+fn what_is_volatile_passes_those_by_who_do_not_read() {
+    let io = SocketIo::new();
+    io.of("/").on_connect(|_| async {});
+    let server = serve(&io, 1);
+    let mut stalled = server.websocket_with_small_buffer("/socket.io/?EIO=4&transport=websocket");
+    stalled.receive_text();
+    stalled.send_text("40");
+    stalled.receive_text();
+    let (mut ann, _) = server.io("");
+    let main = io.of("/");
+    // What is sent before fills what the kernel takes.
+    let full = "x".repeat(100_000);
+    main.emit("filler", &full).unwrap();
+    main.emit("filler", &full).unwrap();
+    ann.hear();
+    ann.hear();
+    for number in 0..3 {
+        main.all().volatile().emit("tick", &number).unwrap();
+        assert_eq!(ann.hear(), format!(r#"2["tick",{number}]"#));
+    }
+    main.emit("end", &()).unwrap();
+    assert_eq!(ann.hear(), r#"2["end"]"#);
+    for _ in 0..2 {
+        assert!(stalled.receive_text().starts_with(r#"42["filler""#));
+    }
+    assert_eq!(stalled.receive_text(), r#"42["end"]"#);
+}

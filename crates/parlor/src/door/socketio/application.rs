@@ -10,7 +10,7 @@ use parlor_proto::{
 
 use super::{
     Desk, Settings, SocketIo, held,
-    said::{packet_of, said},
+    said::packet_of,
     served::{Served, member},
     sockets::short_secret,
     wire,
@@ -171,11 +171,7 @@ impl Application for SocketIo {
             let Some(packet) = packet_of(item) else {
                 continue;
             };
-            let volatile = match item {
-                Item::Message(message) => said(message).is_some_and(|said| said.volatile),
-                Item::Notice(..) | Item::Broadcast(_) => false,
-            };
-            if volatile && !port.is_writable() {
+            if item.is_volatile() && !port.is_writable() {
                 continue;
             }
             let packet = match item {

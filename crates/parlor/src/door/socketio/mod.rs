@@ -21,6 +21,7 @@ use parlor_proto::socketio::{self, Connection, DisconnectReason, Event, Packet};
 pub(crate) use self::{
     application::{BuiltIn, Names, WithHandlers},
     hearers::{Hearers, hearers},
+    said::is_volatile,
     sockets::Sockets,
     wide::do_widely,
     wire::{FORMS, encode},

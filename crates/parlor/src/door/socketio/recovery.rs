@@ -16,7 +16,7 @@ use parlor_hub::{MemberKey, Message, MessageId, RoomName, ShardId};
 use parlor_proto::socketio::{DisconnectReason, Packet, Recovery};
 
 use super::{
-    Desk, SocketIo, What,
+    Desk, SocketIo, What, is_volatile,
     said::{self, CopyId, packet_of, said},
 };
 use crate::{
@@ -154,10 +154,6 @@ fn mark(message: &Message) -> Option<Mark> {
         (None, Some(id)) => Some(Mark::Placed(message.room.clone(), id)),
         (None, None) => None,
     }
-}
-
-fn is_volatile(message: &Message) -> bool {
-    said(message).is_some_and(|said| said.volatile)
 }
 
 impl Recoverable {

@@ -141,6 +141,11 @@ pub(crate) fn said(message: &Message) -> Option<&Said> {
     message.rider.as_ref()?.get()
 }
 
+/// Whether those need not hear a message who cannot take it at once.
+pub(crate) fn is_volatile(message: &Message) -> bool {
+    said(message).is_some_and(|said| said.volatile)
+}
+
 /// An item as Socket.IO says it; none where it has no word for it.
 pub(crate) fn packet_of(item: &Item) -> Option<Packet<'_>> {
     let Item::Message(message) = item else {
