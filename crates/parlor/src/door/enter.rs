@@ -49,7 +49,7 @@ pub(super) fn resume(query: &Query<'_>) -> Result<Option<Resume>, Refusal> {
 /// Makes the connection a member, in no room yet.
 pub(super) fn connect(query: &Query<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal> {
     let name = query.get("name")?;
-    let secret = turn.tools.secret().map_err(|_| FULL)?;
+    let secret = turn.tools.member_secret().map_err(|_| FULL)?;
     turn.hub
         .connect(
             turn.key,

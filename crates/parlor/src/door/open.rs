@@ -347,7 +347,7 @@ fn open_endpoint(
     let found = settings.endpoints.find(head.path());
     let (serve, params) = found.map_err(Refused::Endpoint)?;
     let (serve, link) = (Arc::clone(serve), Arc::clone(&settings.link));
-    let secret = turn.tools.secret().map_err(|_| FULL)?;
+    let secret = turn.tools.member_secret().map_err(|_| FULL)?;
     let id = turn.hub.connect(turn.key, secret, None).map_err(|_| FULL)?;
     let member = embed::Member::new(link, turn.tools.shard, turn.key, id, peer);
     let request = request(head, peer)

@@ -135,6 +135,14 @@ impl Tools {
         }))
     }
 
+    /// The secret of a member that has no socket of Socket.IO: those end with a zero, so that their
+    /// ids have a short form.
+    pub(super) fn member_secret(&mut self) -> io::Result<[u8; 10]> {
+        let mut secret: [u8; 10] = self.secret()?;
+        secret[9] = secret[9].max(1);
+        Ok(secret)
+    }
+
     /// Who of a room's members on this shard hears a message; `except` is whom the hub leaves out.
     pub(crate) fn hearers(
         &mut self,
