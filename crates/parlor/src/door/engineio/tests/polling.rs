@@ -252,10 +252,15 @@ fn heartbeats_go_over_polling() {
         ..Options::default()
     });
     let (query, _) = server.poll(4);
-    // The last GET comes before the end or behind it.
-    assert_eq!(server.get(&query).text(), "2");
-    let last = server.get(&query);
-    assert!(last.text() == "1" || last.status == 400, "{}", last.text());
+    // The GETs come before the end or behind it.
+    for last in ["2", "1"] {
+        let reply = server.get(&query);
+        assert!(
+            reply.text() == last || reply.status == 400,
+            "{}",
+            reply.text()
+        );
+    }
     server.until("closed ping timeout");
 }
 
@@ -330,21 +335,22 @@ fn sessions_are_bounded() {
     let server = TestServer::start_config(Options::default(), None, |config| {
         config.connections_max = std::num::NonZeroUsize::new(20);
     });
-    let mut queries = Vec::new();
-    let refused = loop {
-        let open = server.get("EIO=4&transport=polling");
-        if open.status != 200 {
-            break open;
+    let mut sessions = 0;
+    loop {
+        let mut stream = server.send("GET", "EIO=4&transport=polling", "", b"");
+        let mut answer = Vec::new();
+        // A connection that is one too many itself may be reset behind its answer, or before it.
+        let read = stream.read_to_end(&mut answer);
+        if answer.starts_with(b"HTTP/1.1 403 ") {
+            assert!(answer.ends_with(br#"{"code":4,"message":"Forbidden"}"#));
+            break;
         }
-        queries.push(());
-        assert!(queries.len() <= 20, "more sessions than connections");
-    };
-    // The request's own connection may be the one too many.
-    assert!(matches!(refused.status, 403 | 503), "{}", refused.head);
-    if refused.status == 403 {
-        assert!(refused.text().contains("\"code\":4"));
+        if read.is_ok() && answer.starts_with(b"HTTP/1.1 200 ") {
+            sessions += 1;
+        }
+        assert!(sessions <= 20, "more sessions than connections");
     }
-    assert!(queries.len() > 10, "only {}", queries.len());
+    assert!(sessions > 0);
 }
 
 #[test]
