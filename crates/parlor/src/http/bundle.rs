@@ -210,8 +210,12 @@ fn coding(fields: &HeaderMap) -> Option<Coding> {
 /// A whole file, no larger than is sensible.
 fn read(path: &Path) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(named)?;
+    { file.take(FILE_BYTES_MAX + 1) }
+        .read_to_end(&mut bytes)
+        .map_err(named)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::other(format!(
             "{} has more than {FILE_BYTES_MAX} bytes",
