@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parlor_hub::{MemberId, MessageId};
-use parlor_proto::sse::MEDIA_TYPE;
+use parlor_proto::sse::{self, Decoder, LimitEventBytes, MEDIA_TYPE};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,7 +12,6 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::decode::{Decoder, LimitEvent, Received};
 use crate::client::{
     Backoff, Builder, ConnectError, SocketError,
     backoff::Random,
@@ -23,6 +22,22 @@ use crate::client::{
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 << 10;
+
+/// One event.
+struct Received {
+    /// `message` where it named none.
+    event: String,
+    data: String,
+}
+
+impl From<sse::Event<'_>> for Received {
+    fn from(event: sse::Event<'_>) -> Self {
+        Self {
+            event: event.event.unwrap_or("message").to_owned(),
+            data: String::from_utf8_lossy(event.data).into_owned(),
+        }
+    }
+}
 
 /// The task.
 pub(super) struct Driver {
@@ -202,17 +217,19 @@ impl Driver {
                 Err(MalformedChunk) => return Ok(Err(malformed("not a chunked body"))),
             };
             loop {
-                match decoder.receive(&mut piece) {
-                    Ok(Some(received)) => {
-                        let id = decoder.take_id();
-                        self.hear(received, id).await?;
+                match decoder.decode(&mut piece) {
+                    Ok(Some(event)) => {
+                        let id = event.id.map(str::to_owned);
+                        self.hear(Received::from(event), id).await?;
                     }
                     Ok(None) => break,
-                    Err(LimitEvent) => return Ok(Err(malformed("an event is too long"))),
+                    Err(LimitEventBytes { .. }) => {
+                        return Ok(Err(malformed("an event is too long")));
+                    }
                 }
             }
-            if let Some(retry_ms) = decoder.take_retry_ms() {
-                self.backoff.first = Duration::from_millis(retry_ms);
+            if let Some(retry_ms) = decoder.retry_ms() {
+                self.backoff.first = Duration::from_millis(retry_ms.into());
             }
         }
     }

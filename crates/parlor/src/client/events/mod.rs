@@ -1,6 +1,5 @@
 //! Event streams (`EventSource`, HTML standard, section 9.2) with reconnection and resume.
 
-mod decode;
 mod driver;
 
 use std::{
