@@ -113,8 +113,7 @@ fn connect(
         engine_id: (version == Version::V3).then(|| opening.sid.into()),
         served: None,
         fault: None,
-        seeking: Vec::new(),
-        claims: Vec::new(),
+        wanted: None,
         stays_until: None,
     })
 }
@@ -217,7 +216,7 @@ impl Application for SocketIo {
         if self.stay(reason, turn) {
             return;
         }
-        for (namespace, claim) in std::mem::take(&mut self.claims) {
+        for (namespace, claim) in self.take_claims() {
             self.not_found(&namespace, &claim, turn);
         }
         for socket in std::mem::take(&mut self.sockets) {

@@ -69,12 +69,19 @@ pub(crate) struct SocketIo {
     served: Option<Box<Served>>,
     /// Why the client is being cut.
     fault: Option<DisconnectReason>,
+    /// While sessions are being restored.
+    wanted: Option<Box<Wanted>>,
+    /// The connection is lost; until then the member stays: milliseconds of the shard's clock.
+    stays_until: Option<u64>,
+}
+
+/// Sessions that are being restored.
+#[derive(Debug, Default)]
+struct Wanted {
     /// Namespaces whose former session is being looked for, with what the client has said.
     seeking: Vec<(Box<str>, Pid, Option<Box<str>>)>,
     /// Those who asked for a socket whose connection was not known to be lost.
     claims: Vec<(Arc<str>, Claim)>,
-    /// The connection is lost; until then the member stays: milliseconds of the shard's clock.
-    stays_until: Option<u64>,
 }
 
 /// A client in one namespace.

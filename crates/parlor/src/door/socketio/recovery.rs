@@ -260,7 +260,10 @@ impl SocketIo {
         let Some(pid) = Pid::parse(&pid, desk.turn.hub.shards()) else {
             return false;
         };
-        self.seeking.push((name.into(), pid, auth.map(Into::into)));
+        let wanted = self.wanted.get_or_insert_default();
+        wanted
+            .seeking
+            .push((name.into(), pid, auth.map(Into::into)));
         let seeker = Seeker {
             shard: desk.turn.tools.shard,
             key: desk.turn.key,
@@ -284,10 +287,16 @@ impl SocketIo {
         desk: &mut Desk<'_, '_, '_>,
     ) {
         if self.stays_until.is_none() && self.is_whole(namespace, &claim) {
-            self.claims.push((Arc::clone(namespace), claim));
+            let wanted = self.wanted.get_or_insert_default();
+            wanted.claims.push((Arc::clone(namespace), claim));
             return desk.port.abort();
         }
         self.answer_claim(namespace, &claim, desk.turn);
+    }
+
+    pub(super) fn take_claims(&mut self) -> Vec<(Arc<str>, Claim)> {
+        let wanted = self.wanted.as_mut();
+        wanted.map_or_else(Vec::new, |wanted| std::mem::take(&mut wanted.claims))
     }
 
     fn is_whole(&self, namespace: &str, claim: &Claim) -> bool {
@@ -350,11 +359,17 @@ impl SocketIo {
         found: Option<Found>,
         desk: &mut Desk<'_, '_, '_>,
     ) {
-        let mut seeking = self.seeking.iter();
+        let Some(wanted) = &mut self.wanted else {
+            return;
+        };
+        let mut seeking = wanted.seeking.iter();
         let Some(at) = seeking.position(|(name, ..)| **name == **namespace) else {
             return;
         };
-        let (_, pid, auth) = self.seeking.swap_remove(at);
+        let (_, pid, auth) = wanted.seeking.swap_remove(at);
+        if wanted.seeking.is_empty() && wanted.claims.is_empty() {
+            self.wanted = None;
+        }
         let recovery = Recoverable::with(pid, desk.turn.tools);
         let (Some(found), Some(mut recovery)) = (found, recovery) else {
             return self.enter_anew(namespace, auth.as_deref(), desk);
@@ -540,7 +555,7 @@ impl SocketIo {
             return false;
         }
         self.stays_until = Some(turn.now.saturating_add(self.settings.recovery_ms));
-        for (namespace, claim) in std::mem::take(&mut self.claims) {
+        for (namespace, claim) in self.take_claims() {
             self.answer_claim(&namespace, &claim, turn);
         }
         true
