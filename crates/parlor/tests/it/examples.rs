@@ -256,6 +256,20 @@ fn the_engineio_suite_example_says_everything_again() {
 }
 
 #[test]
+fn the_socketio_chat_example_asks_who_comes() {
+    let example = Example::start("socketio_chat");
+    let mut client = example.websocket("/socket.io/?EIO=4&transport=websocket");
+    client.send_text(r#"40/chat,{"token":"guess"}"#);
+    receive_until(&mut client, |text| {
+        text == r#"44/chat,{"message":"not authorized","data":{"code":401}}"#
+    });
+    client.send_text(r#"40/chat,{"token":"ann"}"#);
+    receive_until(&mut client, |text| text.starts_with("40/chat,{"));
+    client.send_text(r#"42/chat,7["say","hello"]"#);
+    receive_until(&mut client, |text| text == r#"43/chat,7["sent"]"#);
+}
+
+#[test]
 fn the_examples_are_short() {
     let folder = format!("{}/examples", env!("CARGO_MANIFEST_DIR"));
     for entry in std::fs::read_dir(folder).unwrap() {

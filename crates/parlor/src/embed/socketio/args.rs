@@ -34,7 +34,7 @@ pub struct Binary(pub Bytes);
 pub struct ArgsError(Arc<serde_json::Error>);
 
 /// A JSON array with placeholders, and what they stand for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Packed {
     pub(crate) json: Box<str>,
     pub(crate) attachments: Vec<Bytes>,

@@ -14,7 +14,9 @@ type OnError = Arc<dyn Fn(Socket, Arc<BoxError>) -> Boxed<()> + Send + Sync>;
 type OnOutgoing = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// An acknowledgement as the result of a handler: `Ack(value)`. A tuple is several arguments, `()`
-/// none.
+/// none. To serde an array of fixed length is a tuple too; a `Vec` or a slice is one argument.
+///
+/// It is sent even where the handler has filled the queue of commands: it waits for room there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the value, and nothing else")]
 pub struct Ack<T>(pub T);
@@ -92,7 +94,7 @@ impl Handlers {
                 let value = received.args().parse::<T>()?;
                 let returned = handler(received.socket().clone(), value).await;
                 if let Some(Reply(packed)) = returned.into_reply()? {
-                    received.acknowledge(packed);
+                    received.acknowledge(packed).await;
                 }
                 Ok(())
             }

@@ -1,8 +1,11 @@
 //! An event that came in.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use parlor_proto::socketio::{EventName, Packet};
@@ -14,6 +17,9 @@ use super::{
     args::Packed,
     command::Act,
 };
+
+/// How soon an answer that found the queue full tries again.
+const FULL_LOOK: Duration = Duration::from_millis(1);
 
 /// An event of a client.
 #[derive(Debug, Clone)]
@@ -81,10 +87,23 @@ impl Received {
         self.ack.clone()
     }
 
-    pub(crate) fn acknowledge(&self, packed: Packed) {
-        if let Some(ack) = &self.ack {
-            // Where its client has gone, nobody waits.
-            let _ = ack.say(packed);
+    /// Sends what a handler has returned. Where the handler has filled the queue before, the
+    /// answer waits for room in it, and the events behind it wait too: its client waits for it.
+    pub(crate) async fn acknowledge(&self, packed: Packed) {
+        let Some(ack) = &self.ack else { return };
+        if ack.used.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        loop {
+            let act = Act::Ack {
+                id: ack.id,
+                packed: packed.clone(),
+            };
+            match ack.socket.act(act) {
+                Err(SendError::Full) => tokio::time::sleep(FULL_LOOK).await,
+                // Where its client has gone, nobody waits.
+                _ => return,
+            }
         }
     }
 }
