@@ -90,15 +90,21 @@ for (const [client, io] of Object.entries(clients)) {
 test('volatile events pass by a client that does not read', async () => {
   const by = new Dialer(clients['socket.io-client 4.8'], server.http);
   try {
-    const ann = by.dial(undefined, { nsp: '/chat', auth: { token: 'ann' }, transports: ['websocket'] });
-    await once(ann, 'connect');
+    const dial = (token) =>
+      by.dial(undefined, { nsp: '/chat', auth: { token }, transports: ['websocket'] });
+    const [ann, bo] = [dial('ann'), dial('bo')];
+    await Promise.all([once(ann, 'connect'), once(bo, 'connect')]);
+    await new Promise((resolve) => bo.emit('say', 'here', resolve));
     const frames = [];
     ann.on('frame', (number) => frames.push(number));
     const done = new Promise((resolve) => ann.emit('flood', 4000, resolve));
+    // Handled behind the flood, so that Bo tells when that is over.
+    ann.emit('say', 'over');
+    const over = once(bo, 'said');
     const wire = ann.io.engine.transport.ws._socket;
     wire.pause();
     // 64 MiB that nobody reads, where 1 MiB may wait.
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await over;
     wire.resume();
     assert.equal(await within(done, 'the end of the flood'), 4000);
     assert.ok(frames.length > 0 && frames.length < 4000, `${frames.length} of 4000 came`);
