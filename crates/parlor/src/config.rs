@@ -162,6 +162,8 @@ pub enum ClientFiles {
     Auto,
     /// Parlor's own small client, which has no form for msgpack and no maps.
     Own,
+    /// None is served.
+    Off,
     /// From this directory: the `dist` of the npm package `socket.io-client`. Each file has at
     /// most 4 MiB.
     Dir(PathBuf),

@@ -167,6 +167,9 @@ impl Builder {
     /// Serves Socket.IO with handlers, at [`config::SocketIo::path`](crate::config::SocketIo::path)
     /// in place of the built-in door of Socket.IO. A clone of `io` sends from anywhere.
     ///
+    /// The files of a client are served there too, unless [`Config::socketio_client`] says
+    /// [`Off`](crate::config::ClientFiles::Off).
+    ///
     /// As with an endpoint, the other built-in doors are closed unless [`Builder::doors`] opens
     /// them.
     pub fn socketio(mut self, io: &crate::socketio::SocketIo) -> Self {
@@ -457,7 +460,8 @@ impl Server {
         if self.doors.has(Door::Publish) {
             router = router.merge(http::rooms::routes(self.handle.clone()));
         }
-        if self.config.socketio.served && self.doors.has(Door::SocketIo) {
+        let speaks = |mount: &Arc<Mount>| mount.door == metrics::Door::SocketIo;
+        if self.mounts.iter().any(speaks) {
             let path = &self.config.socketio.path;
             router = router.merge(http::bundle_routes(path, &self.bundle));
         }

@@ -275,13 +275,14 @@ pub static SETTINGS: &[Setting<Config>] = &[
         default: None,
         help: "Serves the browser's client from here: the `dist` of npm socket.io-client. `auto` \
                looks for that in node_modules of the working directory, and otherwise serves \
-               Parlor's `own`.",
+               Parlor's `own`. `off` serves none.",
         list: false,
         apply: |config, text| {
             config.socketio_client = match text {
                 "" => return Err(ValueError::Empty),
                 "auto" => ClientFiles::Auto,
                 "own" => ClientFiles::Own,
+                "off" => ClientFiles::Off,
                 dir => ClientFiles::Dir(PathBuf::from(dir)),
             };
             Ok(())
@@ -290,6 +291,7 @@ pub static SETTINGS: &[Setting<Config>] = &[
             Some(match &config.socketio_client {
                 ClientFiles::Auto => "auto".to_owned(),
                 ClientFiles::Own => "own".to_owned(),
+                ClientFiles::Off => "off".to_owned(),
                 ClientFiles::Dir(dir) => dir.to_string_lossy().into_owned(),
             })
         },

@@ -1,7 +1,7 @@
 //! The files of a Socket.IO client, for pages that load it from the server: those of npm
 //! `socket.io-client` where the operator has them, otherwise a small client of our own.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -10,11 +10,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::coding::{Coding, Effort};
 use crate::config::ClientFiles;
 use crate::front::CLIENT_FILES;
 
@@ -27,16 +26,12 @@ struct File {
     name: &'static str,
     etag: HeaderValue,
     plain: Bytes,
-    /// Made when the first client asks for it.
-    gzip: OnceLock<Bytes>,
-    deflate: OnceLock<Bytes>,
+    /// The file in each of [`CODINGS`], made when the first client asks for it.
+    coded: [OnceLock<Bytes>; CODINGS.len()],
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Gzip,
-    Deflate,
-}
+/// How files are compressed; of those that a client likes equally the first.
+const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Gzip, Coding::Deflate];
 
 impl Bundle {
     /// Opens what a setting names. The directories of packages are relative to the working
@@ -53,6 +48,7 @@ impl Bundle {
                 Self::open(Path::new(PACKAGE))
             }
             ClientFiles::Auto | ClientFiles::Own => Ok(Self::own()),
+            ClientFiles::Off => Ok(Self(Vec::new())),
         }
     }
 
@@ -100,8 +96,7 @@ impl File {
             name,
             etag,
             plain,
-            gzip: OnceLock::new(),
-            deflate: OnceLock::new(),
+            coded: Default::default(),
         })
     }
 
@@ -113,18 +108,14 @@ impl File {
     }
 
     fn body(&self, coding: Option<Coding>) -> Bytes {
-        let plain = &self.plain;
-        let body = match coding {
-            None => plain,
-            Some(Coding::Gzip) => self.gzip.get_or_init(|| {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-                written(encoder.write_all(plain).and_then(|()| encoder.finish()))
-            }),
-            Some(Coding::Deflate) => self.deflate.get_or_init(|| {
-                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-                written(encoder.write_all(plain).and_then(|()| encoder.finish()))
-            }),
-        };
+        let mut held = CODINGS.iter().zip(&self.coded);
+        let held = held.find(|(known, _)| Some(**known) == coding);
+        let body = held.map_or(&self.plain, |(coding, held)| {
+            held.get_or_init(|| {
+                let coded = coding.encode(&self.plain, Effort::Kept);
+                coded.expect("a Vec takes every byte").into()
+            })
+        });
         body.clone()
     }
 
@@ -140,8 +131,12 @@ impl File {
 }
 
 /// The routes of the files below `path`, which begins with a slash. A file that there is not is
-/// 404, whatever the protocol at the same path says of names that it does not know.
+/// 404, whatever the protocol at the same path says of names that it does not know; where none is
+/// served that is left to the protocol.
 pub(crate) fn routes(path: &str, bundle: &Bundle) -> Router {
+    if bundle.0.is_empty() {
+        return Router::new();
+    }
     let path = path.trim_end_matches('/');
     CLIENT_FILES.iter().fold(Router::new(), |router, name| {
         let file = bundle.0.iter().find(|file| file.name == *name);
@@ -168,13 +163,9 @@ async fn serve(State(file): State<Arc<File>>, fields: HeaderMap) -> Response<Bod
         return response;
     }
     headers.insert(header::CONTENT_TYPE, file.kind());
-    let coding = coding(&fields);
+    let coding = Coding::preferred(&fields, &CODINGS);
     if let Some(coding) = coding {
-        let name = match coding {
-            Coding::Gzip => "gzip",
-            Coding::Deflate => "deflate",
-        };
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+        headers.insert(header::CONTENT_ENCODING, coding.name());
     }
     // The first one of its kind takes some milliseconds, which this thread has not.
     match tokio::task::spawn_blocking(move || file.body(coding)).await {
@@ -182,29 +173,6 @@ async fn serve(State(file): State<Arc<File>>, fields: HeaderMap) -> Response<Bod
         Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
     response
-}
-
-/// The coding that a client takes: gzip before deflate, neither where it takes neither.
-fn coding(fields: &HeaderMap) -> Option<Coding> {
-    let accepted = |wanted: &str| {
-        { fields.get_all(header::ACCEPT_ENCODING).into_iter() }
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|item| {
-                let mut parts = item.split(';').map(str::trim);
-                let named = parts
-                    .next()
-                    .is_some_and(|it| it.eq_ignore_ascii_case(wanted));
-                let refused = parts.any(|part| {
-                    let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-                    weight.is_some_and(|weight| weight.parse() == Ok(0.0))
-                });
-                named && !refused
-            })
-    };
-    [("gzip", Coding::Gzip), ("deflate", Coding::Deflate)]
-        .into_iter()
-        .find_map(|(name, coding)| accepted(name).then_some(coding))
 }
 
 /// A whole file, no larger than is sensible.
@@ -254,10 +222,6 @@ fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
-fn written(compressed: io::Result<Vec<u8>>) -> Bytes {
-    compressed.expect("a Vec takes every byte").into()
-}
-
 /// Where npm puts the package.
 const PACKAGE: &str = "node_modules/socket.io-client/dist";
 /// The file that every version of the package has.
@@ -284,22 +248,6 @@ const OWN_MODULE: &str = include_str!("bundle/socket.io.esm.min.mjs");
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn picks_a_coding_that_the_client_takes() {
-        let check = |accepted: &'static str, expected| {
-            let mut fields = HeaderMap::new();
-            fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
-            assert_eq!(coding(&fields), expected, "{accepted}");
-        };
-        check("gzip, deflate, br", Some(Coding::Gzip));
-        check("br, deflate", Some(Coding::Deflate));
-        check("GZIP;q=0.5", Some(Coding::Gzip));
-        check("gzip;q=0, deflate;q=0.000", None);
-        check("identity", None);
-        check("", None);
-        assert_eq!(coding(&HeaderMap::new()), None);
-    }
 
     #[test]
     fn our_own_files_are_different_and_small() {

@@ -9,6 +9,7 @@
 mod assets;
 mod body;
 mod bundle;
+mod coding;
 mod connection;
 mod exchange;
 mod gate;

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future as _, poll_fn},
-    io::Write as _,
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -20,15 +19,12 @@ use axum::{
     response::Response,
     routing::any,
 };
-use flate2::{
-    Compression,
-    write::{GzEncoder, ZlibEncoder},
-};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parlor_proto::engineio::Method;
 use tokio::{sync::oneshot, time::sleep};
 
+use super::coding::{Coding, Effort};
 use crate::{
     handle::{Handle, engine},
     policy::{Policy, Provenance},
@@ -235,9 +231,9 @@ impl Context {
             .polled
             .compress_from
             .filter(|from| reply.compress && reply.body.len() >= *from)
-            .and_then(|_| Coding::accepted(asked));
+            .and_then(|_| Coding::preferred(asked, &CODINGS));
         let body = match coding {
-            Some(coding) => coding.encode(&reply.body).map(Bytes::from),
+            Some(coding) => coding.encode(&reply.body, Effort::Once).map(Bytes::from),
             None => None,
         };
         let coding = coding.filter(|_| body.is_some());
@@ -269,72 +265,8 @@ impl Context {
     }
 }
 
-/// How an answer is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Gzip,
-    Deflate,
-}
-
-impl Coding {
-    /// The coding that a client takes: named, and not with a weight of 0 (RFC 9110, section
-    /// 12.5.3).
-    fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let values = headers.get_all(header::ACCEPT_ENCODING);
-        let codings: Vec<&[u8]> = values
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .collect();
-        let takes = |name: &[u8]| {
-            codings.iter().any(|coding| {
-                let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-                let named = parts
-                    .next()
-                    .is_some_and(|part| part.eq_ignore_ascii_case(name));
-                let refused = parts.any(|part| {
-                    let weight = part
-                        .strip_prefix(b"q=")
-                        .or_else(|| part.strip_prefix(b"Q="));
-                    let zero =
-                        |weight: &[u8]| weight.iter().all(|byte| matches!(byte, b'0' | b'.'));
-                    weight.is_some_and(zero)
-                });
-                named && !refused
-            })
-        };
-        [
-            (Self::Gzip, b"gzip".as_slice()),
-            (Self::Deflate, b"deflate"),
-        ]
-        .into_iter()
-        .find_map(|(coding, name)| takes(name).then_some(coding))
-    }
-
-    const fn name(self) -> HeaderValue {
-        match self {
-            Self::Gzip => HeaderValue::from_static("gzip"),
-            Self::Deflate => HeaderValue::from_static("deflate"),
-        }
-    }
-
-    fn encode(self, body: &[u8]) -> Option<Vec<u8>> {
-        let out = Vec::with_capacity(body.len() / 2);
-        // Fast, since each answer is compressed for one client.
-        let level = Compression::fast();
-        match self {
-            Self::Gzip => {
-                let mut encoder = GzEncoder::new(out, level);
-                encoder.write_all(body).ok()?;
-                encoder.finish().ok()
-            }
-            Self::Deflate => {
-                let mut encoder = ZlibEncoder::new(out, level);
-                encoder.write_all(body).ok()?;
-                encoder.finish().ok()
-            }
-        }
-    }
-}
+/// How answers are compressed; of those that a client likes equally the first. As the reference.
+const CODINGS: [Coding; 2] = [Coding::Gzip, Coding::Deflate];
 
 fn fields(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers

@@ -33,6 +33,7 @@ mod rooms;
 mod several_rooms;
 mod signal;
 mod socketio;
+mod socketio_engine;
 mod socketio_handlers;
 mod socketio_recovery;
 mod socketio_rows;

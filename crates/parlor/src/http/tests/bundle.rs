@@ -105,7 +105,11 @@ fn files_are_compressed_as_the_client_takes_them() {
     run(setup(&ClientFiles::Own, "/socket.io"), async |server| {
         let plain = server.ask(ask("/socket.io/socket.io.js", "")).await;
         let (_, plain) = plain.split_once("\r\n\r\n").expect("a body");
-        for (accepted, coding) in [("br, gzip", "gzip"), ("deflate", "deflate")] {
+        for (accepted, coding) in [
+            ("br, gzip", "br"),
+            ("gzip, deflate, br", "gzip"),
+            ("br;q=0.9, deflate", "deflate"),
+        ] {
             let fields = format!("Accept-Encoding: {accepted}\r\n");
             let mut client = server.connect().await;
             client.send(ask("/socket.io/socket.io.js", &fields)).await;
@@ -117,6 +121,7 @@ fn files_are_compressed_as_the_client_takes_them() {
             assert!(head.contains("vary: accept-encoding"), "{head}");
             let mut text = String::new();
             let read = match coding {
+                "br" => brotli::Decompressor::new(body, 4096).read_to_string(&mut text),
                 "gzip" => flate2::read::GzDecoder::new(body).read_to_string(&mut text),
                 _ => flate2::read::ZlibDecoder::new(body).read_to_string(&mut text),
             };
