@@ -401,10 +401,11 @@ fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
     }
-    value.iter().try_fold(0_u64, |length, byte| {
+    let length = value.iter().try_fold(0_u64, |length, byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         length.checked_mul(10)?.checked_add(digit)
-    })
+    });
+    length.filter(|length| *length <= CONTENT_LENGTH_MAX)
 }
 
 /// Only `chunked` once is understood. Another coding gets 501 (RFC 9112, section 6.1), a list that
@@ -437,6 +438,10 @@ fn lists(value: &[u8], wanted: &str) -> bool {
         name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
     })
 }
+
+/// The two numbers above it have another meaning inside hyper, which takes them for a head that is
+/// too large.
+const CONTENT_LENGTH_MAX: u64 = u64::MAX - 2;
 
 /// The longest method, in bytes; the longest registered one has 17.
 const METHOD_BYTES_MAX: usize = 32;

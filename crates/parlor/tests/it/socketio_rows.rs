@@ -4,10 +4,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use crate::support::TestServer;
 
-#[test]
-fn what_is_wrong_closes_the_connection() {
-    let server = TestServer::start(|_| {});
+/// Packets that a client which is connected to the main namespace must not send.
+pub(crate) fn wrong_packets() -> Vec<String> {
     let deep = format!(r#"2["x",{}1{}]"#, "[".repeat(128), "]".repeat(128));
+    let objects = format!(r#"2["x",{}1{}]"#, r#"{"a":"#.repeat(128), "}".repeat(128));
     let mut many = String::from("511-[\"x\"");
     for number in 0..11 {
         write!(many, r#",{{"_placeholder":true,"num":{number}}}"#).unwrap();
@@ -18,27 +18,54 @@ fn what_is_wrong_closes_the_connection() {
         "2{}",
         "2[]",
         r#"2[{}]"#,
+        r#"2[null,"x"]"#,
         r#"2["connect"]"#,
+        r#"2["connect_error"]"#,
         r#"2["disconnect"]"#,
+        r#"2["disconnecting"]"#,
         r#"2["newListener"]"#,
+        r#"2["removeListener"]"#,
+        r#"2["x"]2["y"]"#,
+        r#"2["x",01]"#,
         "9",
         "",
         "x",
         "0",
+        r#"0{"token":1"#,
+        "0[]",
+        "1{}",
         r#"2/other,["x"]"#,
+        r#"2/,,["x"]"#,
         r#"4{"message":"x"}"#,
         r#"51-["x",{"_placeholder":true,"num":1}]"#,
         r#"51-["x",{"_placeholder":true,"num":-1}]"#,
+        r#"51-["x",{"_placeholder":true,"num":0.5}]"#,
+        r#"51-["x",{"_placeholder":true,"num":1e999}]"#,
         r#"51-["x",{"_placeholder":true,"num":"0"}]"#,
+        r#"51-["x",{"_placeholder":true,"num":"splice"}]"#,
+        r#"51-["x",{"_placeholder":true}]"#,
+        r#"51-["connect",{"_placeholder":true,"num":0}]"#,
+        r#"51-[{"_placeholder":true,"num":0}]"#,
         r#"5-["x"]"#,
         r#"50-["x"]"#,
+        r#"5-1-["x"]"#,
+        r#"599999999999999999999-["x"]"#,
+        r#"51["x",{"_placeholder":true,"num":0}]"#,
         r#"2x["x"]"#,
+        r#"29007199254740992["leave","x"]"#,
         &deep,
+        &objects,
         &many,
     ];
-    for row in rows {
+    rows.map(str::to_owned).into()
+}
+
+#[test]
+fn what_is_wrong_closes_the_connection() {
+    let server = TestServer::start(|_| {});
+    for row in wrong_packets() {
         let (mut io, _) = server.io("");
-        io.say(row);
+        io.say(&row);
         assert!(io.is_closed(), "{row}");
     }
     // Nobody else has noticed.
