@@ -64,6 +64,18 @@ impl Decoder {
         }
     }
 
+    /// The same for a stream that was asked for with this id as `Last-Event-ID`: it stays the last
+    /// one until the stream sets another.
+    ///
+    /// The standard has each stream begin with an empty one; browsers do it as here, since a stream
+    /// that is lost before its first event would else be repeated from the beginning.
+    #[must_use]
+    pub fn resume(mut self, last_event_id: &str) -> Self {
+        last_event_id.clone_into(&mut self.id);
+        last_event_id.clone_into(&mut self.last_id);
+        self
+    }
+
     /// Takes bytes from the front of `input` up to the end of an event, or all of them.
     ///
     /// Comments are passed over, and so is an event without data, though its id and delay count.

@@ -128,6 +128,29 @@ fn streams_of_the_standard() {
 }
 
 #[test]
+fn ids_and_delays_of_the_standard() {
+    let file = include_str!("../../vectors/sse/ids.txt");
+    let mut lines = 0;
+    for line in file.lines().filter(|line| !line.starts_with('#')) {
+        let (came_with, line_of) = line.split_once(' ').unwrap();
+        let (stream, expected) = line_of.split_once(" = ").unwrap();
+        let (id, retry) = expected.rsplit_once(' ').unwrap();
+        let (came_with, id) = (came_with.trim_matches('-'), id.trim_matches('-'));
+        let stream = unescape(stream);
+        for piece in [1, 2, 3, 7, stream.len().max(1)] {
+            let mut decoder = Decoder::new(1000).resume(came_with);
+            for mut input in stream.chunks(piece) {
+                while decoder.decode(&mut input).unwrap().is_some() {}
+            }
+            assert_eq!(decoder.last_event_id(), id, "{line} by {piece}");
+            assert_eq!(decoder.retry_ms(), retry.parse().ok(), "{line} by {piece}");
+        }
+        lines += 1;
+    }
+    assert_eq!(lines, 38);
+}
+
+#[test]
 fn a_reader_knows_where_to_go_on_and_when() {
     let mut decoder = Decoder::new(100);
     let mut input = &b"retry: 30\n\nid: 7\n\nid: 8\ndata: x\n"[..];
