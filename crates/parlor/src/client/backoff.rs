@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 /// Exponential backoff with full jitter: attempt `n` (from 0) waits a random time between nothing
 /// and `first * 2^n`, at most `longest`.
 ///
 /// Clients that lose their server at the same moment come back evenly spread over `first`, and over
 /// twice, four times … as long while it stays away: the accept rate of `n` clients stays around
 /// `n / first`.
+///
+/// That holds for many clients of one process too. What comes due while the process is held up, by
+/// the loss of all the other connections for instance, would be attempted at one moment when it goes
+/// on. So an attempt that is over 20 ms late is put off, once, by one window more (by as many as it
+/// takes to be in the future): it keeps its place in the spread, behind those that were in time. So
+/// a wait is at most twice the window and the time that the process was held up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backoff {
@@ -42,11 +50,72 @@ impl Backoff {
         self.first.saturating_mul(factor).min(self.longest)
     }
 
-    /// A wait before an attempt, for a random number.
-    pub(crate) fn wait(&self, attempt: u32, random: u32) -> Duration {
+    /// A wait before an attempt, for a random number; it begins now.
+    pub(crate) fn begin(&self, attempt: u32, random: u32, at_least: Duration) -> Wait {
+        let time = at_least.saturating_add(self.wait(attempt, random));
+        Wait {
+            time,
+            until: far_from(Instant::now(), time),
+            window: self.window(attempt),
+        }
+    }
+
+    fn wait(&self, attempt: u32, random: u32) -> Duration {
         let window = self.window(attempt);
         window.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
+}
+
+/// A wait before an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    /// How long it is, unless the process is held up.
+    pub(crate) time: Duration,
+    until: Instant,
+    /// By how much the attempt may still be put off.
+    window: Duration,
+}
+
+/// An attempt that is later than this is put off.
+const LATE: Duration = Duration::from_millis(20);
+
+impl Wait {
+    /// No wait.
+    pub(crate) fn none() -> Self {
+        Self {
+            time: Duration::ZERO,
+            until: Instant::now(),
+            window: Duration::ZERO,
+        }
+    }
+
+    /// Waits. Cancel-safe: called again, it goes on.
+    pub(crate) async fn end(&mut self) {
+        loop {
+            sleep_until(self.until).await;
+            match self.again(Instant::now()) {
+                Some(until) => self.until = until,
+                None => return,
+            }
+        }
+    }
+
+    /// When the attempt is to be made, where now is too late for it.
+    fn again(&mut self, now: Instant) -> Option<Instant> {
+        let window = std::mem::take(&mut self.window);
+        let late = now.saturating_duration_since(self.until);
+        if late <= LATE || window.is_zero() {
+            return None;
+        }
+        let into = late.as_nanos() % window.as_nanos();
+        let into = Duration::from_nanos(u64::try_from(into).unwrap_or(u64::MAX));
+        Some(far_from(now, window.saturating_sub(into)))
+    }
+}
+
+/// A time from now, however long; never is in a year.
+fn far_from(now: Instant, time: Duration) -> Instant {
+    now + time.min(Duration::from_secs(365 * 86_400))
 }
 
 /// Random numbers for waits and masks, drawn from the system some at a time.
@@ -89,6 +158,90 @@ mod tests {
         let windows: Vec<u64> = (0..7).map(|n| backoff.window(n).as_secs()).collect();
         assert_eq!(windows, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(backoff.window(u32::MAX), backoff.longest);
+    }
+
+    /// The most of some moments, in milliseconds, within a second.
+    fn busiest(moments: &[u64]) -> usize {
+        let mut moments = moments.to_vec();
+        moments.sort_unstable();
+        let within =
+            |(at, from): (usize, &u64)| moments.partition_point(|own| *own < from + 1000) - at;
+        moments
+            .iter()
+            .enumerate()
+            .map(within)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// When 10,000 clients of one process connect that lose their server at one moment: in
+    /// milliseconds, with and without putting off. The process takes `busy` to see all losses.
+    fn attempts(busy: u64, first: Duration) -> [Vec<u64>; 2] {
+        const CLIENTS: u32 = 10_000;
+        let backoff = Backoff {
+            first,
+            ..Backoff::default()
+        };
+        let begin = Instant::now();
+        let at = |millis: u64| begin + Duration::from_millis(millis);
+        let since = |moment: Instant| {
+            u64::try_from(moment.saturating_duration_since(begin).as_millis()).unwrap()
+        };
+        let mut attempts = [Vec::new(), Vec::new()];
+        for client in 0..CLIENTS {
+            // Evenly spread and in no order, the same in each run.
+            let random = client.wrapping_mul(0x9e37_79b9);
+            let mut wait = backoff.begin(0, random, Duration::ZERO);
+            wait.until = at(busy * u64::from(client) / u64::from(CLIENTS)) + wait.time;
+            let woken = wait.until.max(at(busy));
+            attempts[0].push(since(woken));
+            attempts[1].push(since(wait.again(woken).unwrap_or(woken)));
+        }
+        attempts
+    }
+
+    #[test]
+    fn a_process_that_was_held_up_makes_no_storm() {
+        for (busy, first) in [
+            (0, 5),
+            (1500, 5),
+            (4000, 5),
+            (900, 1),
+            (20_000, 5),
+            (20_000, 30),
+        ] {
+            let [bunched, spread] = attempts(busy, Duration::from_secs(first));
+            let fair = usize::try_from(10_000 / first).unwrap();
+            let (before, after) = (busiest(&bunched), busiest(&spread));
+            // Those that are a little late are not put off.
+            let late = 10_000 * 21 / (1000 * usize::try_from(first).unwrap());
+            assert!(after <= fair + fair / 50 + late, "{busy} {first}: {after}");
+            assert!(before >= after - 2, "{busy} {first}: {before} {after}");
+            let last = spread.iter().max().unwrap();
+            assert!(*last <= busy + 1000 * first, "{busy} {first}: {last}");
+        }
+        let [bunched, _] = attempts(1500, Duration::from_secs(5));
+        assert!(busiest(&bunched) > 2900);
+    }
+
+    #[test]
+    fn an_attempt_is_put_off_once_and_only_when_late() {
+        let backoff = Backoff::default();
+        let second = Duration::from_secs(1);
+        for (late, again) in [
+            (Duration::ZERO, None),
+            (LATE, None),
+            (second / 4, Some(second * 3 / 4)),
+            (second, Some(second)),
+            (second * 100 + second / 2, Some(second / 2)),
+        ] {
+            let mut wait = backoff.begin(0, 7, second);
+            let now = wait.until + late;
+            assert_eq!(wait.again(now), again.map(|again| now + again), "{late:?}");
+            assert_eq!(wait.again(now + second), None, "{late:?}");
+        }
+        let mut at_once = Wait::none();
+        assert_eq!(at_once.again(at_once.until + second), None);
     }
 
     #[test]

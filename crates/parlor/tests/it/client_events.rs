@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parlor::Config;
 use parlor::client::{
     Builder, ConnectError, EventStream,
     session::{Draft, Event, Payload, Reason, RoomMessage, Session},
@@ -13,6 +14,11 @@ use crate::{
     proxy::Proxy,
     support::TestServer,
 };
+
+/// Event streams are not told to wait.
+fn soon(config: &mut Config) {
+    config.sse_retry = Duration::from_millis(20);
+}
 
 fn stream(address: std::net::SocketAddr) -> EventStream {
     let builder = Builder::new(format!("http://{address}/sse/tea")).event_stream();
@@ -74,7 +80,7 @@ async fn speaker(address: std::net::SocketAddr) -> Session {
 
 #[tokio::test]
 async fn what_is_said_in_a_room_is_heard() {
-    let server = TestServer::start(|_| {});
+    let server = TestServer::start(soon);
     let mut stream = stream(server.address);
     assert!(!joined(&mut stream).await);
     let ann = speaker(server.address).await;
@@ -103,7 +109,7 @@ async fn what_is_said_in_a_room_is_heard() {
 
 #[tokio::test]
 async fn nothing_is_missing_after_a_loss() {
-    let server = TestServer::start(|_| {});
+    let server = TestServer::start(soon);
     let proxy = Proxy::start(server.address).await;
     let mut stream = stream(proxy.address);
     joined(&mut stream).await;
@@ -127,7 +133,7 @@ async fn nothing_is_missing_after_a_loss() {
 
 #[tokio::test]
 async fn a_restart_of_the_server_is_a_gap() {
-    let mut first = TestServer::start(|_| {});
+    let mut first = TestServer::start(soon);
     let proxy = Proxy::start(first.address).await;
     let mut stream = stream(proxy.address);
     joined(&mut stream).await;
@@ -137,7 +143,7 @@ async fn a_restart_of_the_server_is_a_gap() {
     assert_eq!(text(&mut stream).await, "one");
     drop((ann, tea));
     first.stop();
-    let second = TestServer::start(|_| {});
+    let second = TestServer::start(soon);
     proxy.lead_to(second.address);
     assert_eq!(text(&mut stream).await, "gap");
     let bo = speaker(second.address).await;
@@ -197,6 +203,87 @@ async fn any_server_of_event_streams_will_do() {
         assert!(stream.next().await.is_none());
     };
     tokio::join!(server, client);
+}
+
+/// What each connection asks to go on from.
+async fn asked(first: Option<&str>, streams: &[&str]) -> Vec<Option<String>> {
+    let (listener, url) = listener().await;
+    let mut builder = Builder::new(url).event_stream().backoff(quick());
+    if let Some(id) = first {
+        builder = builder.since(id);
+    }
+    let mut stream = builder.start().unwrap();
+    let server = async {
+        let mut asked = Vec::new();
+        for body in streams.iter().chain(&[""]) {
+            let head = answer(&listener, &format!("{STREAM}{body}")).await;
+            let id = head
+                .lines()
+                .find_map(|line| line.strip_prefix("Last-Event-ID: "));
+            asked.push(id.map(str::to_owned));
+        }
+        asked
+    };
+    let client = async { while stream.next().await.is_some() {} };
+    tokio::select! {
+        asked = server => asked,
+        () = client => unreachable!("the stream goes on"),
+    }
+}
+
+#[tokio::test]
+async fn an_id_counts_without_an_event_too() {
+    let told = |ids: &[&str]| -> Vec<Option<String>> {
+        let id = |id: &&str| Some((*id).to_owned()).filter(|id| !id.is_empty());
+        ids.iter().map(id).collect()
+    };
+    let streams = [
+        "id: a\n\n",
+        "data: x\n\n",
+        "id: b\n\nid: c\n",
+        "data: x\nid: d\n\nid: e\n\n",
+        "id: f\0g\n\n",
+        "id: \u{1} \u{e4}\n\n",
+        "id\n\n",
+        "data: x\n\n",
+    ];
+    let ids = ["", "a", "a", "b", "e", "e", "\u{1} \u{e4}", "", ""];
+    assert_eq!(asked(None, &streams).await, told(&ids));
+    assert_eq!(
+        asked(Some("z"), &["data: x\n\n", "id\n\n"]).await,
+        told(&["z", "z", ""])
+    );
+}
+
+#[tokio::test]
+async fn a_delay_is_waited_at_least() {
+    let (listener, url) = listener().await;
+    let builder = Builder::new(url).event_stream().backoff(quick());
+    let mut stream = builder.start().unwrap();
+    for (retry, least) in [
+        ("0", 0),
+        ("86400000", 86_400_000),
+        ("4000000000", 86_400_000),
+    ] {
+        let body = format!("{STREAM}retry: {retry}\n\n");
+        let server = answer(&listener, &body);
+        let waited = next(&mut stream, |event| match event {
+            Event::Disconnected { retry_in, .. } => Some(retry_in),
+            _ => None,
+        });
+        let (_, waited) = tokio::join!(server, waited);
+        let least = Duration::from_millis(least);
+        assert!(waited >= least, "{retry}: {waited:?}");
+        assert!(waited <= 2 * least + Duration::from_millis(100));
+        if least > Duration::ZERO {
+            let builder = Builder::new(url_of(&listener)).event_stream();
+            stream = builder.backoff(quick()).start().unwrap();
+        }
+    }
+}
+
+fn url_of(listener: &TcpListener) -> String {
+    format!("http://{}/", listener.local_addr().unwrap())
 }
 
 #[tokio::test]

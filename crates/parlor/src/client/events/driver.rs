@@ -9,17 +9,19 @@ use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::client::{
     Backoff, Builder, ConnectError, SocketError,
-    backoff::Random,
+    backoff::{Random, Wait},
     connect::{self, BoxedIo, Way},
     http::{self, Chunks, MalformedChunk},
     session::{Event, Payload, Reason, RoomMessage, Roster},
 };
 
+/// The longest wait that a server may ask for: a day, as with `Retry-After`.
+const RETRY_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes read at once.
 const READ_BYTES: usize = 16 << 10;
 
@@ -46,6 +48,11 @@ pub(super) struct Driver {
     events: mpsc::Sender<Event>,
     /// What is sent as `Last-Event-ID`.
     last_id: Option<String>,
+    /// The last id that the streams themselves have set, `last_id` but for what this project's
+    /// servers say beside.
+    set_id: String,
+    /// What the server asks to wait at least before the next attempt.
+    retry: Duration,
     /// The place of the last message, where its id is one of this project's.
     last: Option<MessageId>,
     room: Arc<str>,
@@ -115,7 +122,9 @@ impl Driver {
             backoff,
             events,
             last: since.as_deref().and_then(|since| since.parse().ok()),
+            set_id: since.clone().unwrap_or_default(),
             last_id: since,
+            retry: Duration::ZERO,
             room: Arc::from(""),
             head: None,
             random: Random::default(),
@@ -149,12 +158,22 @@ impl Driver {
                 let reason = Some(reason);
                 return self.tell(Event::Ended { reason }).await;
             }
-            let wait = self.backoff.wait(self.attempt, self.random.number());
-            let retry_in = wait + reason.retry_after().unwrap_or_default();
+            let mut wait = self.wait(reason.retry_after().unwrap_or_default());
+            let retry_in = wait.time;
             self.attempt = self.attempt.saturating_add(1);
             self.tell(Event::Disconnected { reason, retry_in }).await?;
-            sleep(retry_in).await;
+            wait.end().await;
         }
+    }
+
+    /// How long to wait: what the server asks for at least, and as many clients wait the same time,
+    /// up to as much again.
+    fn wait(&mut self, at_least: Duration) -> Wait {
+        let mut backoff = self.backoff;
+        backoff.first = backoff.first.max(self.retry);
+        backoff.longest = backoff.longest.max(backoff.first);
+        let at_least = self.retry.max(at_least);
+        backoff.begin(self.attempt, self.random.number(), at_least)
     }
 
     async fn tell(&self, event: Event) -> Result<(), Abandoned> {
@@ -170,7 +189,7 @@ impl Driver {
         };
         let silence = (!settings.ping_interval.is_zero())
             .then(|| settings.ping_interval.saturating_add(settings.ping_timeout));
-        let mut decoder = Decoder::new(bytes_max);
+        let mut decoder = Decoder::new(bytes_max).resume(&self.set_id);
         loop {
             let read = std::mem::take(&mut open.read);
             if let Err(reason) = self.take(&read, &mut open.chunks, &mut decoder).await? {
@@ -222,16 +241,32 @@ impl Driver {
                         let id = event.id.map(str::to_owned);
                         self.hear(Received::from(event), id).await?;
                     }
-                    Ok(None) => break,
+                    Ok(None) => break self.note(decoder),
                     Err(LimitEventBytes { .. }) => {
                         return Ok(Err(malformed("an event is too long")));
                     }
                 }
             }
-            if let Some(retry_ms) = decoder.retry_ms() {
-                self.backoff.first = Duration::from_millis(retry_ms.into());
-            }
         }
+    }
+
+    /// Takes what stands in no event: the delay, and an id without data, which counts as that of
+    /// an event that was heard.
+    fn note(&mut self, decoder: &Decoder) {
+        if let Some(retry_ms) = decoder.retry_ms() {
+            self.retry = Duration::from_millis(retry_ms.into()).min(RETRY_MAX);
+        }
+        let id = decoder.last_event_id();
+        if id != self.set_id {
+            self.set_last(id.to_owned());
+            self.last = id.parse().ok();
+        }
+    }
+
+    /// The stream has set an id; an empty one takes back those before.
+    fn set_last(&mut self, id: String) {
+        self.last_id = Some(id.clone()).filter(|id| !id.is_empty());
+        self.set_id = id;
     }
 
     /// Takes in an event. What has no id and is about the stream itself is not told as a message.
@@ -245,8 +280,7 @@ impl Driver {
         }
         let place: Option<MessageId> = id.as_deref().and_then(|id| id.parse().ok());
         if let Some(id) = id {
-            // An empty id takes back those before.
-            self.last_id = Some(id).filter(|id| !id.is_empty());
+            self.set_last(id);
         }
         if let Some(place) = place {
             let last = self.last.replace(place);
@@ -408,7 +442,8 @@ pub(super) fn request(
         head.extend([name, ": ", value, "\r\n"]);
     }
     if let Some(id) = last_id {
-        if !is_value(id) {
+        // Whatever a stream may call its events can be told back to its server.
+        if !sse::is_field_safe(id) {
             return Err(ConnectError::MisuseRequest);
         }
         head.extend(["Last-Event-ID: ", id, "\r\n"]);

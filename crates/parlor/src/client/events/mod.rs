@@ -37,7 +37,8 @@ impl Builder {
 }
 
 impl EventStreamBuilder {
-    /// When to connect again. A `retry` of the server takes the place of [`Backoff::first`].
+    /// When to connect again. A `retry` of the server (at most a day of it) is waited at least, and
+    /// then a random time over a window that is no narrower.
     pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
@@ -92,8 +93,8 @@ const EVENTS_MAX: usize = 1 << 20;
 /// only in rooms that say it, that is never by this door; an event `binary` is bytes, the data of
 /// an event `message` is text, and that of others JSON or, where it is none, text.
 ///
-/// After a loss `Last-Event-ID` says where to go on: the id of the last event, or before the first
-/// one that of the room's last message. A server that does not replay gives no [`Event::Gap`]
+/// After a loss `Last-Event-ID` says where to go on: the last id that the stream has set, with an
+/// event or alone, or before the first one that of the room's last message. A server that does not replay gives no [`Event::Gap`]
 /// either; one of this project's does. Where its ids show that messages are missing that it did not
 /// speak of, because they were dropped for a slow reader or were not for this one, that is an
 /// [`Event::Gap`] as well.

@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{Event, Reason, desk::Desk, handle::Command};
 use crate::client::{
-    self, Backoff, Builder, ConnectError, Message, Socket, SocketError, backoff::Random,
+    self, Backoff, Builder, ConnectError, Message, Socket, SocketError,
+    backoff::{Random, Wait},
 };
 
 /// How often queues are looked through for what is too old.
@@ -57,7 +58,7 @@ struct Ending {
 
 /// The connection, or the way there.
 enum Link {
-    Waiting(Instant),
+    Waiting(Wait),
     Connecting(Connecting),
     Open { socket: Box<Socket>, since: Instant },
     Over,
@@ -97,7 +98,7 @@ impl Driver {
             commands,
             events,
             desk,
-            link: Link::Waiting(Instant::now()),
+            link: Link::Waiting(Wait::none()),
             random: Random::default(),
             attempt: 0,
             tick: Instant::now(),
@@ -294,10 +295,11 @@ impl Driver {
         if given_up || reason.is_final(self.settings.is_final) {
             return self.over(Some(reason));
         }
-        let wait = backoff.wait(self.attempt, self.random.number());
-        let retry_in = wait + reason.retry_after().unwrap_or_default();
+        let at_least = reason.retry_after().unwrap_or_default();
+        let wait = backoff.begin(self.attempt, self.random.number(), at_least);
+        let retry_in = wait.time;
         self.attempt = self.attempt.saturating_add(1);
-        self.link = Link::Waiting(now + retry_in);
+        self.link = Link::Waiting(wait);
         self.desk
             .disconnected(Event::Disconnected { reason, retry_in });
     }
@@ -307,8 +309,8 @@ impl Link {
     /// What happens on the way, or on the connection. Cancel-safe.
     async fn step(&mut self, read: bool) -> Step {
         match self {
-            Self::Waiting(until) => {
-                sleep_until(*until).await;
+            Self::Waiting(wait) => {
+                wait.end().await;
                 Step::Due
             }
             Self::Connecting(connecting) => Step::Connected(connecting.await),

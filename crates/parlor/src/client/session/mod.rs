@@ -173,7 +173,8 @@ pub enum Event {
     Disconnected {
         /// Why.
         reason: Reason,
-        /// When the next attempt is made.
+        /// When the next attempt is made; later where this process is held up then, see
+        /// [`Backoff`].
         retry_in: Duration,
     },
     /// The session is over; the last event.
