@@ -21,6 +21,8 @@ pub(super) enum Scenario {
     Idle(Idle),
     /// Connections that open and close again and again.
     Churn(Churn),
+    /// Sessions that lose their server at one moment: how evenly and how soon they come back.
+    Reconnect(Reconnect),
 }
 
 /// What is spoken over a connection.
@@ -200,14 +202,43 @@ pub(super) struct Churn {
     pub(super) dialect: Dialect,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Reconnect {
+    /// The server's door of parlor.v1, as ws://HOST:PORT/signal. It must be on this machine.
+    pub(super) url: String,
+    /// How many sessions there are, in rooms of ten. They are those of the library's client, all in
+    /// one thread.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000,
+          value_parser = clap::value_parser!(u32).range(1..=28_000))]
+    pub(super) connections: u32,
+    /// Over how long a session spreads its next attempt, 100ms to 1h.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(super) spread: Duration,
+    /// Runs the server too: this program's, at the URL's address, killed and started again once all
+    /// sessions are in their rooms. Without it you are asked to restart yours.
+    #[arg(long)]
+    pub(super) restart: bool,
+    /// How long to wait for the loss, and then until all are back.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(super) patience: Duration,
+    /// Prints one JSON object in place of the table.
+    #[arg(long)]
+    json: bool,
+    /// Allows a server that is not on this machine. A load test of somebody else's is an attack.
+    #[arg(long)]
+    pub(super) i_own_this_server: bool,
+}
+
 impl Scenario {
-    pub(super) const fn common(&self) -> &Common {
+    /// Whether to print JSON.
+    pub(super) const fn json(&self) -> bool {
         match self {
-            Self::Fanout(arguments) => &arguments.common,
-            Self::Sse(arguments) => &arguments.common,
-            Self::Echo(arguments) => &arguments.common,
-            Self::Idle(arguments) => &arguments.common,
-            Self::Churn(arguments) => &arguments.common,
+            Self::Fanout(arguments) => arguments.common.json,
+            Self::Sse(arguments) => arguments.common.json,
+            Self::Echo(arguments) => arguments.common.json,
+            Self::Idle(arguments) => arguments.common.json,
+            Self::Churn(arguments) => arguments.common.json,
+            Self::Reconnect(arguments) => arguments.json,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One thread and one poll set, so that it costs less than the server it loads. Each message
 //! carries who sent it, which one it is and when it was due ([`stamp`]); what members hear is
-//! checked against that ([`ledger`]).
+//! checked against that ([`ledger`]). One test is of the library's client ([`reconnect`]): it runs
+//! its sessions, reconnection and all.
 
 mod arguments;
 mod churn;
@@ -20,8 +21,10 @@ mod pace;
 mod poster;
 mod process;
 mod progress;
+mod reconnect;
 mod replay;
 mod report;
+mod restart;
 mod sse;
 mod stamp;
 mod stream;
@@ -40,8 +43,8 @@ pub(crate) fn command() -> Command {
     Scenario::augment_subcommands(Command::new("bench"))
         .about("Loads a server and measures it")
         .after_help(
-            "Ends with code 0, or 1 where messages were lost, repeated or out of order or a \
-             connection was closed.",
+            "Ends with code 0, or 1 where messages were lost, repeated or out of order, a \
+             connection was closed or a session did not come back.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -57,8 +60,9 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Scenario::Echo(arguments) => echo::run(arguments)?,
         Scenario::Idle(arguments) => idle::run(arguments)?,
         Scenario::Churn(arguments) => churn::run(arguments)?,
+        Scenario::Reconnect(arguments) => reconnect::run(arguments)?,
     };
-    report.print(scenario.common().json)?;
+    report.print(scenario.json())?;
     Ok(if report.is_clean() {
         ExitCode::SUCCESS
     } else {

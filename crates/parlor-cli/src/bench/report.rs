@@ -207,6 +207,15 @@ impl Report {
         }
     }
 
+    /// Sessions that did not come back.
+    pub(super) fn missing(&mut self, count: u64) {
+        self.fact("missing", count);
+        if count > 0 {
+            self.clean = false;
+            self.row("missing", format!("{} did not come back", grouped(count)));
+        }
+    }
+
     /// Writes it to standard output.
     pub(super) fn print(&self, json: bool) -> anyhow::Result<()> {
         terminal::print(if json { self.json()? } else { self.table() });

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::arguments::Common;
 use crate::url::Url;
@@ -25,16 +25,7 @@ impl Target {
     /// A URL that is not one of a WebSocket server, a name that is not this machine's (unless the
     /// user answers for it), a server that is not there.
     pub(super) fn find(common: &Common) -> anyhow::Result<Self> {
-        let url = Url::parse(&common.url, EXAMPLE)?;
-        let addresses = url.addresses()?;
-        let elsewhere = addresses.iter().find(|address| !is_loopback(address));
-        if let Some(address) = elsewhere.filter(|_| !common.i_own_this_server) {
-            bail!(
-                "{} is {}, which is not this machine: a load test needs --i-own-this-server",
-                url.host(),
-                address.ip()
-            );
-        }
+        let (url, addresses) = resolve(&common.url, common.i_own_this_server)?;
         let address = url.connect(&addresses)?.peer_addr()?;
         if common.sources > 1 && !(address.is_ipv4() && is_loopback(&address)) {
             bail!(
@@ -47,6 +38,42 @@ impl Target {
             path: url.path,
         })
     }
+
+    /// Checks that a server may be loaded and is there, as [`Target::find`] does.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(super) fn check(url: &str, is_own: bool) -> anyhow::Result<()> {
+        let (url, addresses) = resolve(url, is_own)?;
+        url.connect(&addresses).map(drop)
+    }
+
+    /// The address of this machine that a URL leads to.
+    ///
+    /// # Errors
+    ///
+    /// Where it leads elsewhere or nowhere.
+    pub(super) fn here(url: &str) -> anyhow::Result<SocketAddr> {
+        let (_, addresses) = resolve(url, false)?;
+        let first = addresses.first().copied();
+        first.context("the name has no address")
+    }
+}
+
+/// The addresses of a server that may be loaded.
+fn resolve(url: &str, is_own: bool) -> anyhow::Result<(Url, Vec<SocketAddr>)> {
+    let url = Url::parse(url, EXAMPLE)?;
+    let addresses = url.addresses()?;
+    let elsewhere = addresses.iter().find(|address| !is_loopback(address));
+    if let Some(address) = elsewhere.filter(|_| !is_own) {
+        bail!(
+            "{} is {}, which is not this machine: a load test needs --i-own-this-server",
+            url.host(),
+            address.ip()
+        );
+    }
+    Ok((url, addresses))
 }
 
 fn is_loopback(address: &SocketAddr) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::hub::{Fault, Hub};
-use crate::process::{Server, complaint, run};
+use crate::process::{Server, complaint, quiet_port, run};
 
 /// Runs a short test; gives its exit code and its figures.
 #[track_caller]
@@ -255,4 +255,33 @@ fn what_cannot_be_tested_is_refused() {
         &["fanout", &hub.url, "--pid", "0"],
         "cannot read /proc/0/status: No such file or directory (os error 2)",
     );
+}
+
+#[test]
+fn sessions_come_back_to_a_server_that_restarts() {
+    // Of no connection's: an attempt while nobody listens would else meet itself now and then.
+    let url = format!("ws://{}/signal", quiet_port());
+    let load = ["--connections", "40", "--spread", "500ms"];
+    let how = ["--restart", "--json", "--patience", "60s"];
+    let output = run(&[&["bench", "reconnect", &url], &load[..], &how].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let figures: Value = serde_json::from_str(&text).unwrap_or_default();
+    assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+    for (name, count) in [("back", 40), ("losses", 40), ("gaps", 40), ("missing", 0)] {
+        assert_eq!(figures[name], count, "{name}: {figures}");
+    }
+    let seconds = figures["accepts_per_s"].as_array().expect("a list");
+    let sum: u64 = seconds.iter().filter_map(Value::as_u64).sum();
+    assert_eq!(sum, 40, "{figures}");
+}
+
+#[test]
+fn a_test_starts_no_server_where_there_is_one() {
+    let server = Server::start(&["--shards", "1"]);
+    let url = format!("ws://{}/signal", server.address);
+    let output = run(&["bench", "reconnect", &url, "--restart"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("has a server already"));
+    let output = run(&["bench", "reconnect", "ws://192.0.2.1/", "--restart"]);
+    assert!(complaint(&output).contains("not this machine"));
 }

@@ -50,6 +50,10 @@ fn help() {
         &["bench", "churn", "--help"],
         include_str!("help/bench-churn.txt"),
     );
+    prints(
+        &["bench", "reconnect", "--help"],
+        include_str!("help/bench-reconnect.txt"),
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Starting, reading and stopping the binary.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The binary with these arguments and none of our environment's settings.
 pub(crate) fn parlor(arguments: &[&str]) -> Command {
@@ -23,6 +25,20 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 /// What it said on standard error.
 pub(crate) fn complaint(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// A port that the system gives to no connection: an attempt while nobody listens would else meet
+/// itself now and then, and keep the port.
+pub(crate) fn quiet_port() -> String {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let process = usize::try_from(std::process::id()).expect("32 bits");
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    (10_000..30_000)
+        .step_by(7)
+        .skip((process + 97 * call) % 2000)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a free port")
 }
 
 /// A running `parlor serve`, killed when dropped.

@@ -10,7 +10,6 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "the figures are the point")]
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use parlor::client::session::{Event, Room};
@@ -18,7 +17,7 @@ use parlor::client::{Backoff, Builder, Session};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::process::Server;
+use crate::process::{Server, quiet_port};
 
 /// Members of a room.
 const ROOM: usize = 10;
@@ -123,17 +122,6 @@ async fn next(session: &mut Session) -> Option<Told> {
             _ => continue,
         });
     }
-}
-
-/// A port that the system gives to no connection: an attempt while nobody listens would else meet
-/// itself now and then, and keep the port.
-fn quiet_port() -> String {
-    (10_000..30_000)
-        .step_by(7)
-        .skip(usize::try_from(std::process::id()).expect("32 bits") % 2000)
-        .map(|port| format!("127.0.0.1:{port}"))
-        .find(|address| TcpListener::bind(address).is_ok())
-        .expect("a free port")
 }
 
 #[tokio::test]
