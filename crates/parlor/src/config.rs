@@ -4,6 +4,7 @@
 //! uses [`Config::set`], which knows every setting by its key; the same table ([`SETTINGS`]) gives
 //! the command line its flags and the documentation its rows.
 
+mod cors;
 mod engineio;
 mod rows;
 mod settings;
@@ -11,12 +12,14 @@ mod socketio;
 mod table;
 mod text;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::cors::{Cors, CorsOrigins, Preflight};
 pub use self::engineio::{EngineIo, Transports};
 pub use self::settings::{Group, Setting, nearest_key, same_key};
 pub use self::socketio::SocketIo;
@@ -436,6 +439,35 @@ impl Config {
         let bind =
             |address| TcpListener::bind(address).map_err(|source| BindError { address, source });
         self.metrics_listen.map(bind).transpose()
+    }
+}
+
+impl fmt::Display for SlowPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DropLow => "drop-low",
+            Self::Conflate => "conflate",
+            Self::Close => "close",
+        })
+    }
+}
+
+impl fmt::Display for SseGzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+        })
+    }
+}
+
+impl fmt::Display for Deflate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Shared => "shared",
+            Self::Takeover => "takeover",
+        })
     }
 }
 

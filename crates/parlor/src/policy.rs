@@ -3,7 +3,11 @@
 //! One policy for every door. It reads raw header values, so that the shard's own handshake and
 //! the HTTP path apply the very same rules.
 
+mod cors;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(crate) use self::cors::{Checks, Cors, Listed, Origins};
 
 /// The answer to a request that is refused before anybody serves it.
 ///
@@ -167,7 +171,7 @@ pub(crate) struct Policy {
 
 /// An origin that can be compared: scheme and host in lower case, the port always there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
+pub(crate) struct Origin {
     scheme: String,
     host: String,
     port: u16,

@@ -460,25 +460,26 @@ impl Server {
         if self.doors.has(Door::Publish) {
             router = router.merge(http::rooms::routes(self.handle.clone()));
         }
-        let speaks = |mount: &Arc<Mount>| mount.door == metrics::Door::SocketIo;
-        if self.mounts.iter().any(speaks) {
-            let path = &self.config.socketio.path;
-            router = router.merge(http::bundle_routes(path, &self.bundle));
-        }
         router
     }
 
     /// What polling of Engine.IO has.
     fn polled_routes(&self, policy: &Policy) -> axum::Router {
         let mut router = axum::Router::new();
+        let speaks = |mount: &&Arc<Mount>| mount.door == metrics::Door::SocketIo;
+        if let Some(mount) = self.mounts.iter().find(speaks) {
+            let (bundle, cors) = (&self.bundle, mount.cors.as_ref());
+            router = router.merge(http::bundle_routes(&mount.path, bundle, cors, policy));
+        }
         for (place, mount) in self.mounts.iter().enumerate() {
             let polled = http::polling::Polled {
                 path: mount.path.to_string(),
                 mount: place,
                 body_bytes_max: mount.options.limits.payload_bytes_max,
                 compress_from: mount.compress_from,
+                cors: mount.cors.clone(),
             };
-            let routes = http::polling::routes(polled, self.handle.clone(), policy.clone());
+            let routes = http::polling::routes(polled, self.handle.clone(), policy);
             router = router.merge(routes);
         }
         router

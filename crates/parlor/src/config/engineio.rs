@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Deflate;
+use super::{Cors, Deflate};
 
 /// How Engine.IO is served at one path: below Socket.IO
 /// ([`SocketIo::engine`](super::SocketIo::engine)), or by itself
@@ -32,6 +32,10 @@ pub struct EngineIo {
     /// Whether answers are scripts where revision 3 asks for that. Such requests carry no
     /// `Origin`, so any page can make them. Default: no.
     pub jsonp: bool,
+    /// Who may come from pages of other origins, and what they are told. Default: none, so that it
+    /// is as with all doors: the policy's origins are let in, their own origin is told, and
+    /// credentials are allowed.
+    pub cors: Option<Cors>,
     /// The name of a cookie that tells a new client its session's id. Default: none.
     pub cookie: Option<String>,
     /// Answers of polling of so many bytes are compressed for clients that accept gzip or deflate;
@@ -52,6 +56,7 @@ impl Default for EngineIo {
             upgrades: true,
             legacy: false,
             jsonp: false,
+            cors: None,
             cookie: None,
             compress_bytes_min: 1024,
             deflate: Deflate::Off,

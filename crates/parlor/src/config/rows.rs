@@ -52,6 +52,46 @@ macro_rules! time {
     };
 }
 
+/// A row whose value is a span of time, and whose field lies deeper.
+macro_rules! deep_time {
+    ($key:literal, $group:ident, $($field:ident).+, from $least:literal, $help:literal) => {
+        Setting {
+            key: $key,
+            group: Group::$group,
+            value: "TIME",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$($field).+ = text::time(text, &(millis($least)..=DAY))?;
+                Ok(())
+            },
+            show: |config| Some(TimeText(config.$($field).+).to_string()),
+        }
+    };
+}
+
+/// A row about cross-origin headers of Socket.IO, which any of them turns on.
+macro_rules! cors {
+    ($key:literal, $value:literal, $list:literal, $default:literal, $field:ident, $parse:expr,
+     $show:expr, $help:literal) => {
+        Setting {
+            key: $key,
+            group: Group::SocketIo,
+            value: $value,
+            default: Some($default),
+            help: $help,
+            list: $list,
+            apply: |config, text| {
+                let value = $parse(text)?;
+                config.socketio.engine.cors.get_or_insert_default().$field = value;
+                Ok(())
+            },
+            show: |config| config.socketio.engine.cors.as_ref().and_then($show),
+        }
+    };
+}
+
 /// A row whose value is a number of things in a range.
 macro_rules! count {
     ($field:ident, $group:ident, $range:expr, $help:literal) => {
@@ -105,4 +145,4 @@ macro_rules! switch {
     };
 }
 
-pub(super) use {count, size, switch, time};
+pub(super) use {cors, count, deep_time, size, switch, time};

@@ -1,10 +1,10 @@
 //! The table of settings.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::rows::{DAY, count, millis, size, switch, time};
+use super::cors;
+use super::rows::{DAY, cors, count, deep_time, millis, size, switch, time};
 use super::settings::{Group, Setting};
 use super::text::{self, ByteSize, TimeText, ValueError};
 use super::{ClientFiles, Config, Deflate, SlowPolicy, SseGzip, Transports};
@@ -324,45 +324,27 @@ pub static SETTINGS: &[Setting<Config>] = &[
         Some("on in `parlor serve`, else off"),
         "Serves clients 1 and 2 of Socket.IO too (Engine.IO 3)."
     ),
-    Setting {
-        key: "socketio_ping_interval",
-        group: Group::SocketIo,
-        value: "TIME",
-        default: None,
-        help: "Pings a client of Socket.IO this long after it has answered.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.ping_interval = text::time(text, &(millis(1)..=DAY))?;
-            Ok(())
-        },
-        show: |config| Some(TimeText(config.socketio.engine.ping_interval).to_string()),
-    },
-    Setting {
-        key: "socketio_ping_timeout",
-        group: Group::SocketIo,
-        value: "TIME",
-        default: None,
-        help: "Ends a session that has not answered a ping by then.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.ping_timeout = text::time(text, &(millis(1)..=DAY))?;
-            Ok(())
-        },
-        show: |config| Some(TimeText(config.socketio.engine.ping_timeout).to_string()),
-    },
-    Setting {
-        key: "socketio_upgrade_timeout",
-        group: Group::SocketIo,
-        value: "TIME",
-        default: None,
-        help: "Waits this long for a client to go on from polling to a WebSocket that it has opened.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.upgrade_timeout = text::time(text, &(millis(1)..=DAY))?;
-            Ok(())
-        },
-        show: |config| Some(TimeText(config.socketio.engine.upgrade_timeout).to_string()),
-    },
+    deep_time!(
+        "socketio_ping_interval",
+        SocketIo,
+        socketio.engine.ping_interval,
+        from 1,
+        "Pings a client of Socket.IO this long after it has answered."
+    ),
+    deep_time!(
+        "socketio_ping_timeout",
+        SocketIo,
+        socketio.engine.ping_timeout,
+        from 1,
+        "Ends a session that has not answered a ping by then."
+    ),
+    deep_time!(
+        "socketio_upgrade_timeout",
+        SocketIo,
+        socketio.engine.upgrade_timeout,
+        from 1,
+        "Waits this long for a client to go on from polling to a WebSocket that it has opened."
+    ),
     Setting {
         key: "socketio_payload_bytes_max",
         group: Group::SocketIo,
@@ -451,33 +433,21 @@ pub static SETTINGS: &[Setting<Config>] = &[
         None,
         "Lets a sender hear its own `message`, as pages of tutorials expect it."
     ),
-    Setting {
-        key: "socketio_connect_timeout",
-        group: Group::SocketIo,
-        value: "TIME",
-        default: None,
-        help: "Waits this long for a client to join a namespace; past it the connection is closed.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.connect_timeout = text::time(text, &(millis(1)..=DAY))?;
-            Ok(())
-        },
-        show: |config| Some(TimeText(config.socketio.connect_timeout).to_string()),
-    },
-    Setting {
-        key: "socketio_recovery",
-        group: Group::SocketIo,
-        value: "TIME",
-        default: None,
-        help: "Keeps the session of a client that has lost its connection for so long: its rooms, \
-               and what it misses. 0s keeps none.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.recovery = text::time(text, &(millis(0)..=DAY))?;
-            Ok(())
-        },
-        show: |config| Some(TimeText(config.socketio.recovery).to_string()),
-    },
+    deep_time!(
+        "socketio_connect_timeout",
+        SocketIo,
+        socketio.connect_timeout,
+        from 1,
+        "Waits this long for a client to join a namespace; past it the connection is closed."
+    ),
+    deep_time!(
+        "socketio_recovery",
+        SocketIo,
+        socketio.recovery,
+        from 0,
+        "Keeps the session of a client that has lost its connection for so long: its rooms, \
+               and what it misses. 0s keeps none."
+    ),
     Setting {
         key: "socketio_namespace",
         group: Group::SocketIo,
@@ -491,6 +461,78 @@ pub static SETTINGS: &[Setting<Config>] = &[
         },
         show: |config| Some(join(&config.socketio.namespaces)).filter(|names| !names.is_empty()),
     },
+    cors!(
+        "socketio_cors_origin",
+        "ORIGIN",
+        true,
+        "as with all doors",
+        origins,
+        cors::parse_origins,
+        |it| Some(cors::show_origins(&it.origins)),
+        "Lets the pages of this origin come to Socket.IO, with one `*` for a part of its host, or \
+         `*` for all; `policy` for those of `origin`. This and the settings below set the headers \
+         of cross-origin requests there as the reference does."
+    ),
+    cors!(
+        "socketio_cors_methods",
+        "METHOD",
+        true,
+        "GET, HEAD, PUT, PATCH, POST, DELETE",
+        methods,
+        |text| text::list(text, text::token),
+        |it| Some(join(&it.methods)),
+        "Names the methods that cross-origin requests may have."
+    ),
+    cors!(
+        "socketio_cors_allowed_headers",
+        "NAME",
+        true,
+        "those asked for",
+        allowed_headers,
+        |text| text::list(text, text::token).map(Some),
+        |it| it.allowed_headers.as_deref().map(join),
+        "Names the header fields that cross-origin requests may have."
+    ),
+    cors!(
+        "socketio_cors_exposed_headers",
+        "NAME",
+        true,
+        "none",
+        exposed_headers,
+        |text| text::list(text, text::token),
+        |it| Some(join(&it.exposed_headers)),
+        "Names the header fields that pages of other origins may read."
+    ),
+    cors!(
+        "socketio_cors_credentials",
+        "on|off",
+        false,
+        "off",
+        credentials,
+        text::switch,
+        |it| Some(on_off(it.credentials)),
+        "Lets browsers send cookies across origins; not beside the origin `*`."
+    ),
+    cors!(
+        "socketio_cors_max_age",
+        "TIME",
+        false,
+        "none",
+        max_age,
+        |text| text::time(text, &(millis(0)..=DAY)).map(Some),
+        |it| cors::show_age(it.max_age),
+        "Lets browsers remember the answer to a preflight for this long."
+    ),
+    cors!(
+        "socketio_cors_preflight",
+        "STATUS",
+        false,
+        "204",
+        preflight,
+        cors::parse_preflight,
+        |it| Some(cors::show_preflight(it.preflight)),
+        "Answers preflights with this status; `pass` refuses them like any other method."
+    ),
     size!(
         member_name_bytes_max,
         Rooms,
@@ -549,35 +591,6 @@ fn deflate_mode(text: &str) -> Result<Deflate, ValueError> {
 
 fn bytes(count: usize) -> String {
     ByteSize(u64::try_from(count).unwrap_or(u64::MAX)).to_string()
-}
-
-impl fmt::Display for SlowPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DropLow => "drop-low",
-            Self::Conflate => "conflate",
-            Self::Close => "close",
-        })
-    }
-}
-
-impl fmt::Display for SseGzip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::Shared => "shared",
-        })
-    }
-}
-
-impl fmt::Display for Deflate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Off => "off",
-            Self::Shared => "shared",
-            Self::Takeover => "takeover",
-        })
-    }
 }
 
 fn on_off(on: bool) -> String {

@@ -244,3 +244,48 @@ fn counts_that_depend_on_the_machine() {
     let descriptors = raise_descriptor_limit();
     assert!(config.connection_limit() <= descriptors);
 }
+
+#[test]
+fn any_setting_of_cross_origin_headers_turns_them_on() {
+    let set = |key: &str, text: &str| {
+        let mut config = Config::default();
+        let set = config.set(key, text).map_err(|error| error.to_string());
+        set.map(|()| config.socketio.engine.cors.expect("it is on"))
+    };
+    let origins = |text: &str| set("socketio_cors_origin", text).map(|cors| cors.origins);
+    assert_eq!(origins("*"), Ok(CorsOrigins::Any));
+    assert_eq!(origins("policy"), Ok(CorsOrigins::Policy));
+    let these = vec![
+        "https://a.example".to_owned(),
+        "https://*.b.example:8443".to_owned(),
+    ];
+    assert_eq!(
+        origins("https://A.example/, https://*.b.example:8443"),
+        Ok(CorsOrigins::These(these))
+    );
+    for wrong in [
+        "https://*.*.example",
+        "*.example",
+        "https*://a",
+        "a.example",
+        "https://a/*",
+    ] {
+        assert!(origins(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(
+        set("socketio_cors_preflight", "200").map(|cors| cors.preflight),
+        Ok(Preflight::Answered(200))
+    );
+    assert!(set("socketio_cors_preflight", "404").is_err());
+    assert!(set("socketio_cors_methods", "GE T").is_err());
+    let names = set("socketio_cors_allowed_headers", "x-a, x-b")
+        .unwrap()
+        .allowed_headers;
+    assert_eq!(names, Some(vec!["x-a".to_owned(), "x-b".to_owned()]));
+    let mut config = Config::default();
+    config.socketio.engine.cors = Some(Cors {
+        methods: vec!["no token".to_owned()],
+        ..Cors::default()
+    });
+    assert!(config.validate().is_err());
+}

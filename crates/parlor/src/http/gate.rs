@@ -15,7 +15,7 @@ use super::Accepted;
 use super::body::BodyScan;
 use super::exchange::{End, Exchange};
 use crate::front::{self, HeadScan};
-use crate::policy::Refusal;
+use crate::policy::{Checks, Refusal};
 
 /// The I/O that hyper sees: the bytes of one faultless message at a time, and nothing behind it
 /// until its response is out.
@@ -170,9 +170,9 @@ impl Gate {
         if (self.context.claims)(&head) {
             return self.shut(End::Claimed(end));
         }
-        let bytes_max = match (self.context.checked)(head.path()) {
-            true => u64::MAX,
-            false => limits.body_bytes_max,
+        let bytes_max = match (self.context.checks)(head.path()) {
+            Checks::Theirs | Checks::TheirsWithHeaders => u64::MAX,
+            Checks::Ours => limits.body_bytes_max,
         };
         self.stage = match BodyScan::new(head.framing, bytes_max) {
             Ok(Some(scan)) => Stage::Body {

@@ -11,6 +11,7 @@ mod body;
 mod bundle;
 mod coding;
 mod connection;
+mod cors;
 mod exchange;
 mod gate;
 pub(crate) mod metrics;
@@ -38,7 +39,7 @@ pub(crate) use self::routes::{Routes, router};
 pub use self::visits::Visits;
 use crate::front::{Head, HeadLimits};
 use crate::metrics::Metrics;
-use crate::policy::Policy;
+use crate::policy::{Checks, Policy};
 
 /// The bounds of an HTTP connection. What is over one of them gets the status named, and the
 /// connection is closed.
@@ -93,7 +94,7 @@ pub(crate) struct Context {
     pub(crate) claims: Box<dyn Fn(&Head<'_, '_>) -> bool>,
     /// Whether those who serve a path check themselves where a request comes from and how long
     /// its body is.
-    pub(crate) checked: Box<dyn Fn(&str) -> bool>,
+    pub(crate) checks: Box<dyn Fn(&str) -> Checks>,
     /// The routes.
     pub(crate) router: Router,
     /// Where refusals and panics are counted.

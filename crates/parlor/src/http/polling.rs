@@ -24,10 +24,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parlor_proto::engineio::Method;
 use tokio::{sync::oneshot, time::sleep};
 
-use super::coding::{Coding, Effort};
+use super::{
+    coding::{Coding, Effort},
+    cors,
+};
 use crate::{
     handle::{Handle, engine},
-    policy::{Policy, Provenance},
+    policy::{Cors, Policy, Provenance},
 };
 
 /// A path that is polled.
@@ -41,6 +44,8 @@ pub(crate) struct Polled {
     pub(crate) body_bytes_max: usize,
     /// Answers to GETs of at least so many bytes are compressed; none never.
     pub(crate) compress_from: Option<usize>,
+    /// What pages of other origins are told, where that is said there.
+    pub(crate) cors: Option<Arc<Cors>>,
 }
 
 /// What the requests of one path need.
@@ -57,18 +62,20 @@ struct Context {
 const BEHIND: (Duration, u32) = (Duration::from_millis(5), 2000);
 
 /// The routes of a path.
-pub(crate) fn routes(polled: Polled, handle: Handle, policy: Policy) -> Router {
+pub(crate) fn routes(polled: Polled, handle: Handle, policy: &Policy) -> Router {
     let path = polled.path.clone();
+    let cors = polled.cors.clone();
     let context = Arc::new(Context {
         polled,
         handle,
-        policy,
+        policy: policy.clone(),
         last: AtomicU64::new(0),
     });
-    Router::new()
+    let routes = Router::new()
         .route(&path, any(serve))
         .route(&format!("{path}{{*rest}}"), any(serve))
-        .with_state(context)
+        .with_state(context);
+    cors::layer(routes, cors.as_ref(), policy)
 }
 
 /// Tells the shard what becomes of a request whose client goes before it is answered.
@@ -131,7 +138,7 @@ async fn serve(
             .get(header::CONTENT_TYPE)
             .map(|value| value.as_bytes().to_vec()),
         peer,
-        allowed: context.policy.check_origin(&provenance).is_ok(),
+        allowed: cors::admits(context.polled.cors.as_ref(), &context.policy, &provenance),
         id,
         body: None,
     };

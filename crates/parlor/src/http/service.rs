@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::Context;
 use super::exchange::{Exchange, TrackedBody};
 use crate::metrics::Refused;
-use crate::policy::{Provenance, Refusal};
+use crate::policy::{Checks, Provenance, Refusal};
 
 /// A response on its way to hyper.
 type Answer = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Infallible>>>>;
@@ -35,7 +35,8 @@ pub(super) fn answer(
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         request.extensions_mut().insert(ConnectInfo(peer));
-        let mut response = match admit(&request, &context) {
+        let checks = (context.checks)(&path);
+        let mut response = match admit(&request, &context, checks) {
             Admission::Refused(refusal) => {
                 context.metrics.refused(Refused::of_request(refusal.status));
                 refused(refusal)
@@ -59,7 +60,7 @@ pub(super) fn answer(
             context.metrics.refused(Refused::of_request(refusal.status));
             response = refused(refusal);
         }
-        finish(response.headers_mut());
+        finish(response.headers_mut(), checks);
         let status = response.status().as_u16();
         tracing::debug!(%peer, %method, path = %Escaped(&path), status, "http request");
         Ok(response.map(|body| TrackedBody::new(body, exchange)))
@@ -78,12 +79,14 @@ enum Admission {
 
 /// Host for every request; the origin for whatever is not a plain read. A page of another origin
 /// may read nothing here, which the browser sees to: its response names no allowed origin.
-fn admit(request: &Request<Incoming>, context: &Context) -> Admission {
+fn admit(request: &Request<Incoming>, context: &Context, checks: Checks) -> Admission {
     let policy = &context.policy;
-    let checked = (context.checked)(request.uri().path());
     let provenance = Provenance::of_map(request.headers());
     if let Err(refusal) = policy.check_host(&provenance) {
         return Admission::Refused(refusal);
+    }
+    if checks == Checks::TheirsWithHeaders {
+        return Admission::Allowed(HeaderMap::new());
     }
     let method = request.method();
     let preflight = method == Method::OPTIONS
@@ -100,7 +103,7 @@ fn admit(request: &Request<Incoming>, context: &Context) -> Admission {
                 Admission::Allowed(cors)
             }
         }
-        Err(_) if (checked || method.is_safe()) && !preflight => {
+        Err(_) if (checks == Checks::Theirs || method.is_safe()) && !preflight => {
             Admission::Allowed(HeaderMap::new())
         }
         Err(refusal) => Admission::Refused(refusal),
@@ -163,12 +166,14 @@ pub(super) fn refused(refusal: Refusal) -> Response<Body> {
 }
 
 /// What every response carries.
-fn finish(headers: &mut HeaderMap) {
+fn finish(headers: &mut HeaderMap, checks: Checks) {
     headers
         .entry(header::X_CONTENT_TYPE_OPTIONS)
         .or_insert(HeaderValue::from_static("nosniff"));
     // Whether an origin is echoed depends on the request, so no cache may mix the answers up.
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if checks != Checks::TheirsWithHeaders {
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
 }
 
 /// Drives a handler; `None` where it panics.

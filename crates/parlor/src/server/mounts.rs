@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use parlor_proto::engineio;
 
 use crate::{
-    config::{Config, EngineIo, Transports},
+    config::{self, Config, CorsOrigins, EngineIo, Preflight, Transports},
     door::{
         self,
         engineio::{Applications, Mount},
     },
     embed::socketio::Io,
     metrics,
+    policy::{Cors, Listed, Origins},
 };
 
 /// Socket.IO at its path, with these handlers or without code.
@@ -84,7 +86,34 @@ pub(super) fn mount(
         },
         cookie: engine.cookie.as_deref().map(Into::into),
         compress_from: (engine.compress_bytes_min > 0).then_some(engine.compress_bytes_min),
+        cors: engine.cors.as_ref().map(|cors| Arc::new(cors_of(cors))),
         deflate: super::deflate_policy(engine.deflate),
         applications,
+    }
+}
+
+/// Cross-origin headers, of settings that were validated.
+fn cors_of(cors: &config::Cors) -> Cors {
+    let value = |text: String| HeaderValue::from_str(&text).ok();
+    let list = |names: &Vec<String>| value(names.join(",")).filter(|names| !names.is_empty());
+    Cors {
+        origins: match &cors.origins {
+            CorsOrigins::Policy => Origins::Policy,
+            CorsOrigins::Any => Origins::Any,
+            CorsOrigins::These(these) => {
+                let listed = these.iter().filter_map(|text| Listed::parse(text).ok());
+                Origins::These(listed.collect())
+            }
+        },
+        methods: list(&cors.methods).unwrap_or(HeaderValue::from_static("")),
+        allowed_headers: { cors.allowed_headers.as_ref() }
+            .map(|names| list(names).unwrap_or(HeaderValue::from_static(""))),
+        exposed_headers: list(&cors.exposed_headers),
+        credentials: cors.credentials,
+        max_age: { cors.max_age }.and_then(|age| value(age.as_secs().to_string())),
+        preflight: match cors.preflight {
+            Preflight::Answered(status) => Some(status),
+            Preflight::PassedOn => None,
+        },
     }
 }

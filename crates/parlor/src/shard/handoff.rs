@@ -21,7 +21,7 @@ use crate::{
     door,
     http::{self, Accepted, Outcome, Taken},
     metrics::End,
-    policy::Policy,
+    policy::{Checks, Policy},
 };
 
 /// The HTTP connections of a shard: tasks on its runtime.
@@ -60,7 +60,7 @@ pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::R
         limits: settings.http_limits,
         policy,
         claims: Box::new(|_| false),
-        checked: Box::new(|_| false),
+        checks: Box::new(|_| Checks::Ours),
         router: settings.metrics_router.clone(),
         metrics: Arc::clone(&settings.metrics),
         stopping,
@@ -106,7 +106,7 @@ impl HttpSide {
                 let door = settings.door.clone();
                 Box::new(move |head| door::claims(&door, head))
             },
-            checked: {
+            checks: {
                 let mounts = Arc::clone(&settings.door.mounts);
                 Box::new(move |path| door::checks(&mounts, path))
             },

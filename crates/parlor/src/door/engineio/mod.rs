@@ -18,7 +18,10 @@ use std::{fmt, sync::Arc};
 
 use parlor_proto::{engineio::Options, websocket};
 
-use crate::metrics::Door;
+use crate::{
+    metrics::Door,
+    policy::{Checks, Cors},
+};
 
 pub(crate) use application::{Application, Applications, Forbidden, Opening, Port};
 pub(crate) use open::open_polling;
@@ -43,6 +46,8 @@ pub(crate) struct Mount {
     pub(crate) cookie: Option<Box<str>>,
     /// Answers to GETs of at least so many bytes are compressed; none never.
     pub(crate) compress_from: Option<usize>,
+    /// What pages of other origins are told, where the path says that itself.
+    pub(crate) cors: Option<Arc<Cors>>,
     /// Compression on WebSocket.
     pub(crate) deflate: websocket::deflate::Policy,
     /// Makes what runs over each session.
@@ -74,8 +79,12 @@ impl Mount {
 
 /// Whether requests to a path are checked by the protocol there: where they come from, and how
 /// long they are.
-pub(crate) fn checks(mounts: &[Arc<Mount>], path: &str) -> bool {
-    mount_at(mounts, path).is_some()
+pub(crate) fn checks(mounts: &[Arc<Mount>], path: &str) -> Checks {
+    match mount_at(mounts, path).map(|mount| mount.cors.is_some()) {
+        Some(true) => Checks::TheirsWithHeaders,
+        Some(false) => Checks::Theirs,
+        None => Checks::Ours,
+    }
 }
 
 /// The mount whose path a request's path begins with.

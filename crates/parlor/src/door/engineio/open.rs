@@ -18,7 +18,7 @@ use super::{
 use crate::{
     front::Head,
     metrics,
-    policy::{Policy, Provenance, Refusal},
+    policy::{Cors, Policy, Provenance, Refusal},
 };
 
 /// Why a WebSocket is not opened.
@@ -89,8 +89,11 @@ pub(in crate::door) fn open_socket(
     }
     let sessions = &turn.tools.sessions;
     let admission = admit(&request, &mount.options, |sid| sessions.known(sid, mount))?;
-    let allowed = policy.check_origin(&provenance);
-    allowed.map_err(|_| ErrorCode::Forbidden)?;
+    let admits = |cors: &Arc<Cors>| cors.admits(&provenance);
+    let allowed = mount.cors.as_ref().is_some_and(admits);
+    if !allowed && policy.check_origin(&provenance).is_err() {
+        return Err(ErrorCode::Forbidden.into());
+    }
     let opening = match admission {
         Admission::Open(opening) => opening,
         Admission::Upgrade { sid } => {

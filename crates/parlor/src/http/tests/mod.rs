@@ -25,6 +25,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
 use super::{Accepted, Assets, Context, Limits, Outcome, Routes, Taken, router, serve};
+use crate::policy::Checks;
 use crate::policy::Policy;
 
 /// A server of one thread, and what a test may do to it.
@@ -108,7 +109,7 @@ async fn start(setup: Setup) -> Server {
         limits: setup.limits,
         policy,
         claims: Box::new(|head| head.path() == "/door"),
-        checked: Box::new(|_| false),
+        checks: Box::new(|_| Checks::Ours),
         router,
         metrics: Arc::default(),
         stopping,

@@ -135,6 +135,7 @@ impl TestServer {
     ) -> Self {
         let (told, log) = channel();
         let mount = Mount {
+            cors: None,
             path: "/engine.io/".into(),
             door: Door::EngineIo,
             options,
