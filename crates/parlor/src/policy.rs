@@ -169,7 +169,8 @@ pub(crate) struct Policy {
     any_scheme: bool,
 }
 
-/// An origin that can be compared: scheme and host in lower case, the port always there.
+/// An origin that can be compared: scheme and host in lower case, the port always there; 0 where a
+/// scheme has none, as those of applications and of extensions of browsers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     scheme: String,
@@ -191,8 +192,7 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`MalformedOrigin`] for a text that is not `scheme://host` or `scheme://host:port` with the
-    /// scheme `http` or `https`.
+    /// [`MalformedOrigin`] for a text that is not `scheme://host` or `scheme://host:port`.
     pub(crate) fn new(origins: &[String], loopback_only: bool) -> Result<Self, MalformedOrigin> {
         let origins = origins
             .iter()
@@ -270,7 +270,7 @@ impl Policy {
         let Some(origin) = Origin::parse(origin) else {
             return false;
         };
-        if self.loopback_only && is_loopback(&origin.host) {
+        if self.loopback_only && origin.is_web() && is_loopback(&origin.host) {
             return true;
         }
         self.origins.contains(&origin) || origin.is_same(host, self.any_scheme)
@@ -283,10 +283,14 @@ impl Origin {
         let text = std::str::from_utf8(text).ok()?;
         let (scheme, authority) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
+        let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        if scheme.is_empty() || !scheme.bytes().all(in_scheme) {
+            return None;
+        }
         let default_port = match scheme.as_str() {
             "http" => 80,
             "https" => 443,
-            _ => return None,
+            _ => 0,
         };
         let authority = parse_authority(authority.as_bytes())?;
         let port = authority.port.unwrap_or(default_port);
@@ -295,6 +299,11 @@ impl Origin {
             host: authority.host.to_ascii_lowercase(),
             port,
         })
+    }
+
+    /// Whether it is that of a page that came by HTTP.
+    fn is_web(&self) -> bool {
+        matches!(self.scheme.as_str(), "http" | "https")
     }
 
     /// The same origin as the server's own, which speaks plain HTTP unless it may speak `any`.
@@ -307,7 +316,7 @@ impl Origin {
             _ => 80,
         };
         parse_authority(host).is_some_and(|authority| {
-            (any || self.scheme == "http")
+            (self.scheme == "http" || any && self.is_web())
                 && self.host.eq_ignore_ascii_case(authority.host)
                 && self.port == authority.port.unwrap_or(default_port)
         })

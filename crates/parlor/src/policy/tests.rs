@@ -143,7 +143,13 @@ fn loopback_listeners_allow_local_pages() {
 
 #[test]
 fn named_origins_pass_exactly() {
-    let policy = policy(&["https://app.example.com", "http://B.example:81"], false);
+    let named = [
+        "https://app.example.com",
+        "http://B.example:81",
+        "capacitor://localhost",
+        "chrome-extension://abcdef",
+    ];
+    let policy = policy(&named, false);
     for (origin, status) in [
         ("https://app.example.com", 200),
         ("https://app.example.com:443", 200),
@@ -154,10 +160,32 @@ fn named_origins_pass_exactly() {
         ("https://x.app.example.com", 403),
         ("https://app.example.com.evil.example", 403),
         ("http://b.example", 403),
+        ("capacitor://localhost", 200),
+        ("capacitor://localhost:80", 403),
+        ("ionic://localhost", 403),
+        ("chrome-extension://abcdef", 200),
+        ("chrome-extension://abcdeg", 403),
         ("null", 403),
     ] {
         assert_eq!(
             origin_status(&policy, "ws.example.com", origin),
+            status,
+            "{origin}"
+        );
+    }
+}
+
+#[test]
+fn behind_another_server_the_same_host_is_a_web_page() {
+    let policy = Policy::behind_another(&[]).expect("no origins");
+    for (origin, status) in [
+        ("http://chat.example", 200),
+        ("https://chat.example", 200),
+        ("ws://chat.example:80", 403),
+        ("chrome-extension://chat.example:80", 403),
+    ] {
+        assert_eq!(
+            origin_status(&policy, "chat.example", origin),
             status,
             "{origin}"
         );
@@ -271,7 +299,7 @@ fn bad_settings_are_told() {
         "null",
         "https://a/",
         "https://u@a",
-        "ftp://a",
+        "f tp://a",
         "https://",
         "",
     ] {
