@@ -299,6 +299,9 @@ impl Builder {
         if self.socketio.is_some() || self.config.socketio.served && doors.has(Door::SocketIo) {
             mounts.push(Arc::new(mounts::socketio(&self.config, self.socketio)));
         }
+        if let Some(path) = mounts::taken(&mounts, doors) {
+            return Err(PatternError::Taken(path).into());
+        }
         Ok(Server {
             link,
             doors,
@@ -386,8 +389,9 @@ impl Server {
         self.metrics_listener.as_ref()?.local_addr().ok()
     }
 
-    /// Serves on `listeners` until `shutdown` is done, then says goodbye to every client and
-    /// returns when they are gone, after at most five seconds.
+    /// Serves on `listeners` until `shutdown` is done, then says goodbye to every client, spread
+    /// over [`Config::drain`], and returns when they are gone: at the latest
+    /// [`Config::close_timeout`] after the last goodbye.
     ///
     /// The listeners may be of any address family; they are made non-blocking. While all of them
     /// are on loopback addresses, only this machine's pages may connect (see the origin policy).

@@ -168,11 +168,11 @@ pub(super) fn list<T>(
     text.split(',').map(|each| part(each.trim())).collect()
 }
 
-/// On or off.
+/// On or off; `true` and `false`, as TOML and many a deployment have it, mean the same.
 pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
     match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
         _ => Err(ValueError::NotAChoice("on or off")),
     }
 }
@@ -188,7 +188,8 @@ pub(super) fn token(text: &str) -> Result<String, ValueError> {
 
 /// A path that others begin with: `/socket.io/`.
 pub(super) fn prefix(text: &str) -> Result<String, ValueError> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%');
+    let plain =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%' | b'{' | b'}');
     let fits = text.len() > 2 && text.starts_with('/') && text.ends_with('/');
     if fits && !text.contains("//") && text.bytes().all(plain) {
         Ok(text.to_owned())

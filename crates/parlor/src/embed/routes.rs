@@ -45,8 +45,8 @@ pub enum PatternError {
     /// Two parts have the same name.
     #[error("`{0}` names two parts alike")]
     NameTwice(String),
-    /// Another endpoint stands at the same paths.
-    #[error("`{0}` is the path of another endpoint already")]
+    /// Another endpoint, or a built-in door that is open, stands at the same paths.
+    #[error("`{0}` is the path of another endpoint or door already")]
     Taken(String),
 }
 

@@ -11,7 +11,7 @@ use crate::{
         self,
         engineio::{Applications, Mount},
     },
-    embed::socketio::Io,
+    embed::{Door, Doors, socketio::Io},
     metrics,
     policy::{Cors, Listed, Origins},
 };
@@ -43,6 +43,26 @@ pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
         config,
         applications,
     )
+}
+
+/// The first path at which something else stands already: another of these, or one of the open
+/// doors.
+pub(super) fn taken(mounts: &[Arc<Mount>], doors: Doors) -> Option<String> {
+    let is_taken = |(place, mount): &(usize, &Arc<Mount>)| {
+        let door = match mount.path.split('/').nth(1) {
+            Some("ws") => Some(Door::WebSocket),
+            Some("signal") => Some(Door::Signal),
+            Some("sse") => Some(Door::Sse),
+            Some("echo") => Some(Door::Echo),
+            Some("rooms") => Some(Door::Publish),
+            _ => None,
+        };
+        let earlier = &mounts[..*place];
+        door.is_some_and(|door| doors.has(door))
+            || earlier.iter().any(|other| other.path == mount.path)
+    };
+    let (_, mount) = mounts.iter().enumerate().find(is_taken)?;
+    Some(mount.path.to_string())
 }
 
 /// A path that Engine.IO is spoken at.
