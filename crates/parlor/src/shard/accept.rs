@@ -25,6 +25,8 @@ use crate::metrics::{Counters, Refused};
 const ACCEPTS_PER_TURN: usize = 256;
 /// How soon a listener that met the descriptor limit is tried again.
 pub(super) const RETRY: Duration = Duration::from_millis(20);
+/// The log tells at most once in so many milliseconds that connections are refused.
+const TOLD_MS: u64 = 60_000;
 /// The token of listener 0; the others follow downwards.
 const FIRST_TOKEN: usize = usize::MAX - 1;
 
@@ -48,6 +50,8 @@ pub(super) struct Acceptor {
     reserve: Option<OwnedFd>,
     /// The limit of each address, if there is one.
     addresses: Option<Arc<Addresses>>,
+    /// When the log was last told that connections are refused: milliseconds of the shard's clock.
+    told: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,7 @@ impl Acceptor {
             listeners,
             reserve,
             addresses,
+            told: None,
         })
     }
 
@@ -123,6 +128,7 @@ impl Acceptor {
     ) -> Vec<Newcomer> {
         let mut newcomers = Vec::new();
         let mut budget = ACCEPTS_PER_TURN;
+        let mut trouble = None;
         for index in 0..self.listeners.len() {
             let listener = &mut self.listeners[index];
             while budget > 0 && listener.ready && listener.exhausted.is_none() {
@@ -138,11 +144,13 @@ impl Acceptor {
                         }
                     }
                     Ok(socket) => {
+                        trouble = Some("connections_max is reached");
                         counters.refused(Refused::Limit);
                         refuse(&socket, FULL);
                     }
                     Err(Errno::AGAIN) => listener.ready = false,
-                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                        trouble = Some(shortage(errno));
                         listener.exhausted = Some(now);
                         self.refuse_with_reserve(index, counters);
                         break;
@@ -152,7 +160,18 @@ impl Acceptor {
                 }
             }
         }
+        if let Some(reason) = trouble {
+            self.tell(now, reason);
+        }
         newcomers
+    }
+
+    /// Tells the operator that clients are sent away, but not for each of them.
+    fn tell(&mut self, now: u64, reason: &'static str) {
+        if self.told.is_none_or(|told| now >= told + TOLD_MS) {
+            self.told = Some(now);
+            tracing::warn!(reason, "connections are refused");
+        }
     }
 
     /// Out of descriptors: closes the spare one, so that those who wait hear a 503 and not
@@ -187,6 +206,14 @@ impl Acceptor {
         {
             self.reserve = reserve(&listener.socket).ok();
         }
+    }
+}
+
+/// What the system has run out of.
+fn shortage(errno: Errno) -> &'static str {
+    match errno {
+        Errno::MFILE | Errno::NFILE => "out of descriptors",
+        _ => "out of memory for sockets",
     }
 }
 

@@ -166,7 +166,7 @@ impl Shard {
         match accepted {
             true => {
                 let door = self.connections.hot[key.slot as usize].door;
-                self.connections.counters.opened(door);
+                self.count_opened(key, door);
                 let interval = millis(self.settings.ping_interval);
                 let now = self.connections.now;
                 self.connections.cold[key.slot as usize].heard = now;

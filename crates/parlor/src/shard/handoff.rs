@@ -66,6 +66,7 @@ pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::R
         stopping,
     });
     let places = Arc::new(Semaphore::new(SCRAPERS_MAX));
+    let mut told: Option<tokio::time::Instant> = None;
     tokio::task::spawn_local(async move {
         let _never = never;
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -84,7 +85,11 @@ pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::R
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept for metrics");
+                    // It is tried again at once: a line for each try would fill the log.
+                    if told.is_none_or(|told| told.elapsed() >= TOLD) {
+                        told = Some(tokio::time::Instant::now());
+                        tracing::warn!(%error, "cannot accept for metrics");
+                    }
                     tokio::time::sleep(accept::RETRY).await;
                 }
             }
@@ -93,6 +98,8 @@ pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::R
     Ok(())
 }
 
+/// The log tells at most this often that the listener for metrics cannot accept.
+const TOLD: Duration = Duration::from_secs(60);
 /// Connections to the listener for metrics; one more waits until one of them closes.
 const SCRAPERS_MAX: usize = 64;
 

@@ -227,6 +227,7 @@ impl Shard {
             // The connection was passed on.
             Opened::Elsewhere(_) => return,
             Opened::Refused(reason) => {
+                tracing::debug!(peer = %self.connections.peer(key), ?reason, "request refused");
                 self.connections.counters.refused(reason);
                 self.send_reply(key);
                 return self.linger(key, End::Peer);
@@ -234,7 +235,7 @@ impl Shard {
         };
         let caller = session.caller().cloned();
         if caller.is_none() {
-            self.connections.counters.opened(session.door());
+            self.count_opened(key, session.door());
         }
         let hot = &mut self.connections.hot[key.slot as usize];
         hot.door = session.door();
@@ -364,6 +365,13 @@ impl Shard {
         self.perform();
     }
 
+    /// Counts a connection that a door has taken in.
+    pub(super) fn count_opened(&mut self, key: MemberKey, door: Door) {
+        self.connections.counters.opened(door);
+        let (shard, MemberKey { slot, generation }) = (self.id.0, key);
+        tracing::debug!(shard, slot, generation, ?door, peer = %self.connections.peer(key), "connection opened");
+    }
+
     /// Counts the end of a connection that a door has taken in, once.
     fn count_end(&mut self, key: MemberKey, end: End) {
         let index = key.slot as usize;
@@ -374,6 +382,8 @@ impl Shard {
         {
             let door = self.connections.hot[index].door;
             self.connections.counters.closed(door, end);
+            let (shard, MemberKey { slot, generation }) = (self.id.0, key);
+            tracing::debug!(shard, slot, generation, ?door, reason = ?end, "connection closed");
         }
     }
 

@@ -84,7 +84,7 @@ impl Shard {
 
     fn begin_plain(&mut self, key: MemberKey, session: Box<dyn Session>) {
         let door = session.door();
-        self.connections.counters.opened(door);
+        self.count_opened(key, door);
         let hot = &mut self.connections.hot[key.slot as usize];
         hot.door = door;
         hot.flags |= TIMED | OWN_FORM;
