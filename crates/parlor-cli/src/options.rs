@@ -115,6 +115,9 @@ impl Options {
         let mut rules = Rules::default();
         let variables = variables(environment)?;
         let named = variables.iter().find(|(key, _)| key == "config");
+        if named.is_some_and(|(_, path)| path.is_empty()) {
+            bail!("PARLOR_CONFIG names no file");
+        }
         let file = matches.get_one("config").cloned();
         let file = file.or_else(|| named.map(|(_, path)| PathBuf::from(path)));
         if let Some(path) = file {
@@ -122,7 +125,8 @@ impl Options {
         }
         for (key, text) in variables.iter().filter(|(key, _)| key != "config") {
             let name = variable_name(key);
-            let row = find(key).map_err(|hint| anyhow!("{name} is not a setting{hint}"))?;
+            let row = find(key, variable_name)
+                .map_err(|hint| anyhow!("{name} is not a setting{hint}"))?;
             row.set(&mut options, text)
                 .map_err(|error| retold(&name, error))?;
         }
@@ -165,8 +169,8 @@ impl Options {
                 })?;
                 continue;
             }
-            let row =
-                find(key).map_err(|hint| anyhow!("{place}: there is no setting `{key}`{hint}"))?;
+            let row = find(key, str::to_owned)
+                .map_err(|hint| anyhow!("{place}: there is no setting `{key}`{hint}"))?;
             if seen.contains(&row.key) {
                 bail!("{place}: `{key}` is given twice");
             }
@@ -188,11 +192,13 @@ fn in_order<'t, 'i>(
     entries
 }
 
-/// The row of a key, or what to say after "there is no such setting".
-fn find(key: &str) -> Result<Row, String> {
+/// The row of a key, or what to say after "there is no such setting": the nearest key, `written` as
+/// keys are in that place.
+fn find(key: &str, written: impl Fn(&str) -> String) -> Result<Row, String> {
     rows().find(|row| same_key(row.key, key)).ok_or_else(|| {
-        config::nearest_key(key, rows().map(|row| row.key))
-            .map_or_else(String::new, |near| format!(", did you mean `{near}`?"))
+        config::nearest_key(key, rows().map(|row| row.key)).map_or_else(String::new, |near| {
+            format!(", did you mean `{}`?", written(near))
+        })
     })
 }
 
@@ -253,6 +259,8 @@ fn value_text(value: &DeValue<'_>, list: bool) -> anyhow::Result<String> {
     match value {
         DeValue::String(text) => Ok(text.clone().into_owned()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        DeValue::Float(number) => Ok(number.as_str().to_owned()),
+        DeValue::Boolean(is) => Ok(is.to_string()),
         DeValue::Array(parts) if list => {
             let texts = parts.iter().map(Spanned::get_ref).map(|part| match part {
                 DeValue::String(text) if !text.contains(',') => Ok(text.clone()),

@@ -1,8 +1,10 @@
 //! `parlor config`: the settings as a file, or their reference as Markdown.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::ArgMatches;
 use parlor::config::{Group, ROOM_KEYS};
 
@@ -16,8 +18,13 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     } else {
         toml(&Options::gather(matches, std::env::vars_os())?)
     };
-    terminal::print(text.trim_end());
-    Ok(ExitCode::SUCCESS)
+    // What is written is a file to keep: half of it, on a full disk, is an error.
+    match terminal::write(text.trim_end()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the settings")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// A configuration file that says what holds; what is not set stands as a comment.
@@ -83,9 +90,11 @@ fn markdown() -> String {
 fn table_row(row: &Row) -> String {
     let repeat = if row.list { ", a list" } else { "" };
     let default = row.default_text();
+    // A bar would end the cell.
+    let value = row.value.replace('|', "\\|");
     format!(
-        "| `{}` | {}{repeat} | {default} | {} |",
-        row.key, row.value, row.help
+        "| `{}` | {value}{repeat} | {default} | {} |",
+        row.key, row.help
     )
 }
 
@@ -104,6 +113,7 @@ A key that does not exist is an error.
 A list is an array of strings in the file, separated by commas in the environment, and a repeated argument; it replaces the list of an earlier place.
 `SIZE` is a number of bytes: `4096`, `64KiB`, `1MiB`, `2GiB`.
 `TIME` has a unit: `250us`, `500ms`, `10s`, `2m`, `1h`.
+`on` and `off` may be written `true` and `false`.
 
 `parlor config` prints what holds, as a file to start from.
 ";

@@ -17,6 +17,18 @@ use crate::{page, terminal};
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let Options { config, log } = Options::gather(matches, std::env::vars_os())?;
     log.start();
+    match serve(&config, log.format) {
+        // Whoever reads the log reads objects.
+        Err(error) if log.format == Format::Json => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "cannot start");
+            Ok(ExitCode::from(terminal::USAGE))
+        }
+        outcome => outcome,
+    }
+}
+
+fn serve(config: &Config, format: Format) -> anyhow::Result<ExitCode> {
     let descriptors = config::raise_descriptor_limit();
     let builder = Server::builder()
         .config(config.clone())
@@ -31,10 +43,18 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let signals = Signals::new().context("cannot wait for signals")?;
     let again = Signals::new().context("cannot wait for signals")?;
     let listeners = config.bind().map_err(|error| anyhow!("{error}"))?;
-    let mut lines = start_lines(&config, &listeners, descriptors)?;
+    let mut lines = start_lines(config, &listeners, descriptors)?;
     let metrics = server.metrics_address();
     lines.extend(metrics.map(|address| format!("metrics on http://{address}/metrics")));
-    announce(log.format, &lines);
+    announce(format, &lines);
+    let connections_max = config.connection_limit();
+    if connections_max >= descriptors {
+        tracing::warn!(
+            connections_max,
+            descriptors,
+            "the descriptor limit is too low"
+        );
+    }
     drop(entered);
     Ok(runtime.block_on(async {
         tokio::select! {

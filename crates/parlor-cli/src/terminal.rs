@@ -15,10 +15,15 @@ pub(crate) fn print(text: impl Display) {
     let _closed = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// A result that is worth nothing unless it is whole.
+pub(crate) fn write(text: impl Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
 /// A line of a result that may be long; false where nobody reads any more.
 pub(crate) fn print_line(text: impl Display) -> bool {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+    write(text).is_ok()
 }
 
 /// A remark, to standard error.

@@ -93,6 +93,16 @@ fn a_variable_may_name_the_file() {
 }
 
 #[test]
+fn switches_may_be_booleans() {
+    let file = TempFile::new("switch", "socketio = false\nsocketio_jsonp = true\n");
+    let arguments = ["--config", file.path(), "--socketio-echo", "false"];
+    let options = gather(&arguments, &[("PARLOR_SOCKETIO_UPGRADES", "false")]).unwrap();
+    let socketio = options.config.socketio;
+    assert!(!socketio.served && !socketio.echo && !socketio.engine.upgrades);
+    assert!(socketio.engine.jsonp);
+}
+
+#[test]
 fn what_kubernetes_sets_is_passed_over() {
     let links = [
         ("PARLOR_PORT", "tcp://10.0.0.1:8080"),
@@ -115,7 +125,7 @@ fn wrong_variables_and_arguments_are_named() {
     let told = |result: anyhow::Result<Options>| format!("{:#}", result.expect_err("refused"));
     assert_eq!(
         told(gather(&[], &[("PARLOR_SHARD", "1")])),
-        "PARLOR_SHARD is not a setting, did you mean `shards`?"
+        "PARLOR_SHARD is not a setting, did you mean `PARLOR_SHARDS`?"
     );
     assert_eq!(
         told(gather(&[], &[("PARLOR_SHARDS", "no")])),
@@ -124,6 +134,10 @@ fn wrong_variables_and_arguments_are_named() {
     assert_eq!(
         told(gather(&["--deflate", "maybe"], &[])),
         "--deflate cannot be `maybe`: expected off, shared or takeover"
+    );
+    assert_eq!(
+        told(gather(&[], &[("PARLOR_CONFIG", "")])),
+        "PARLOR_CONFIG names no file"
     );
     assert!(gather(&["--log-level", "verbose"], &[]).is_err());
     assert!(gather(&["--log-level", "warn,parlor=debug"], &[]).is_ok());
@@ -154,7 +168,17 @@ fn wrong_files_are_refused_with_file_and_line() {
     refuses_file(
         "type",
         "shards = true\n",
-        "FILE, line 1: `shards` cannot be of this type: expected a string or a number, found boolean",
+        "FILE, line 1: `shards` cannot be `true`: expected a whole number",
+    );
+    refuses_file(
+        "fraction",
+        "shards = 2.5\n",
+        "FILE, line 1: `shards` cannot be `2.5`: expected a whole number",
+    );
+    refuses_file(
+        "date",
+        "shards = 2026-11-20\n",
+        "FILE, line 1: `shards` cannot be of this type: expected a string or a number, found datetime",
     );
     refuses_file(
         "list",

@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 
-use crate::process::{Server, complaint, run};
+use crate::process::{Server, complaint, parlor, run};
 
 #[track_caller]
 fn refuses(arguments: &[&str], sentence: &str) {
@@ -117,6 +118,118 @@ fn an_unreadable_file_or_directory() {
         &["serve", "--static", "/nowhere"],
         "cannot serve /nowhere: No such file or directory (os error 2)",
     );
+}
+
+#[test]
+fn a_path_that_is_taken() {
+    for (path, is_taken) in [
+        ("/rooms/", true),
+        ("/ws/", true),
+        ("/sse/live/", true),
+        ("/signals/", false),
+    ] {
+        let arguments = ["--socketio-path", path];
+        if is_taken {
+            let sentence = format!("`{path}` is the path of another endpoint or door already");
+            refuses(&[&["serve"], &arguments[..]].concat(), &sentence);
+        } else {
+            let (code, _) = Server::start(&arguments).stop("TERM");
+            assert_eq!(code, Some(0));
+        }
+    }
+    refuses(
+        &["serve", "--socketio-path", "/{io}/"],
+        "--socketio-path cannot be `/{io}/`: expected a path such as /socket.io/",
+    );
+}
+
+#[test]
+fn the_life_of_a_connection_is_in_the_log() {
+    let server = Server::start(&["--log-level", "parlor=debug", "--drain", "0s"]);
+    let upgrade = |path: &str, origin: &str| {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("written");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("an answer");
+        (stream, status)
+    };
+    let (stream, status) = upgrade("/ws/tea?token=secret", "http://localhost");
+    assert_eq!(&status, b"HTTP/1.1 101");
+    let (refused, status) = upgrade("/ws/tea?token=secret", "http://elsewhere.example");
+    assert_eq!(&status, b"HTTP/1.1 403");
+    let peer = stream.local_addr().expect("an address");
+    drop((stream, refused));
+    let (code, log) = server.stop("TERM");
+    assert_eq!(code, Some(0));
+    let opened = format!("door=WebSocket peer={peer}");
+    for fact in [
+        "connection opened",
+        &opened,
+        "connection closed",
+        "request refused",
+        "reason=Origin",
+    ] {
+        assert!(log.contains(fact), "{fact} is not in {log}");
+    }
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn clients_that_are_sent_away_are_one_line() {
+    let server = Server::start(&["--connections-max", "1", "--drain", "0s"]);
+    let held = TcpStream::connect(&server.address).expect("it listens");
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("UTF-8");
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+    drop(held);
+    let (code, log) = server.stop("TERM");
+    assert_eq!(code, Some(0));
+    assert_eq!(log.matches("connections are refused").count(), 1, "{log}");
+    assert!(
+        log.contains("reason=\"connections_max is reached\""),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_start_that_fails_is_told_to_machines_too() {
+    let output = run(&["serve", "--log", "json", "--static", "/nowhere"]);
+    assert_eq!(output.status.code(), Some(2));
+    let event: serde_json::Value =
+        serde_json::from_str(complaint(&output).trim_end()).expect("one object");
+    assert_eq!(event["message"], "cannot start");
+    assert_eq!(
+        event["error"],
+        "cannot serve /nowhere: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn more_connections_than_descriptors_is_worth_a_line() {
+    let server = Server::start(&["--connections-max", "100000000"]);
+    let (code, rest) = server.stop("TERM");
+    assert_eq!(code, Some(0));
+    assert!(
+        rest.contains("WARN parlor::serve: the descriptor limit is too low"),
+        "{rest}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn settings_that_cannot_be_written_are_an_error() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut config = parlor(&["config"]);
+    let status = config.stdout(full).stderr(Stdio::null()).status();
+    assert_eq!(status.unwrap().code(), Some(2));
 }
 
 #[test]
