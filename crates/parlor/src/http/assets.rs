@@ -70,8 +70,21 @@ impl Assets {
             Ok(Found::Malformed) => return Ok(status(StatusCode::BAD_REQUEST)),
             Ok(Found::Nothing) | Err(_) => return Err(request),
         }
+        let last = request.uri().path().rsplit('/').next().unwrap_or_default();
+        // Whoever has routed it here may have taken the beginning of its path away.
+        let relative = match request.uri().query() {
+            Some(query) => format!("./{last}/?{query}"),
+            None => format!("./{last}/"),
+        };
         match self.files.clone().oneshot(request).await {
-            Ok(response) => Ok(with_charset(response.map(Body::new))),
+            Ok(mut response) => {
+                if response.headers().contains_key(header::LOCATION)
+                    && let Ok(relative) = HeaderValue::from_str(&relative)
+                {
+                    response.headers_mut().insert(header::LOCATION, relative);
+                }
+                Ok(with_charset(response.map(Body::new)))
+            }
             Err(never) => match never {},
         }
     }

@@ -78,7 +78,7 @@ fn files_are_served() {
         }
         let answer = server.ask(last_get_of("/sub")).await;
         assert_eq!(statuses(&answer), [307]);
-        assert_eq!(field(&answer, "location"), Some("/sub/"));
+        assert_eq!(field(&answer, "location"), Some("./sub/"));
         // Without an index there, the page stays.
         assert!(server.ask(last_get_of("/")).await.ends_with("home\n"));
         assert!(server.ask(last_get_of("/healthz")).await.ends_with("ok\n"));
