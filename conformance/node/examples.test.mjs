@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EventSource } from 'eventsource';
+import { io } from 'socket.io-client';
 import { startExample } from '../examples.mjs';
 import { open, within } from './client.mjs';
 
@@ -77,7 +78,7 @@ example('axum_app', async (connect, { http }) => {
   // The endpoint answers 503 until its server has begun beside axum's.
   let client;
   while (!client) {
-    client = await connect('/live/news').catch((error) => {
+    client = await connect('/rt/news').catch((error) => {
       assert.equal(error.status, 503);
     });
   }
@@ -85,7 +86,50 @@ example('axum_app', async (connect, { http }) => {
   const posted = await fetch(`${http}/news`, { method: 'POST', body: 'hello' });
   assert.equal(posted.status, 202);
   assert.equal(await client.next(), 'hello');
+
+  // Below the same path rooms are heard by event streams and by Socket.IO, however it comes.
+  const source = new EventSource(`${http}/rt/sse/tea`);
+  const heard = (event) => within(new Promise((resolve) => source.addEventListener(event, resolve)), event);
+  const sockets = [['polling'], ['websocket'], ['polling', 'websocket']].map((transports) =>
+    io(http, { path: '/rt/socket.io/', transports, forceNew: true }),
+  );
+  try {
+    await heard('joined');
+    for (const socket of sockets) await within(socket.emitWithAck('join', 'tea'), 'a room');
+    await upgraded(sockets.at(-1));
+    assert.deepEqual(sockets.map((socket) => socket.io.engine.transport.name), ['polling', 'websocket', 'websocket']);
+    const messages = sockets.map((socket) => within(once(socket, 'score'), 'an event of Socket.IO'));
+    const event = heard('score');
+    const published = await fetch(`${http}/rt/rooms/tea/messages`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ event: 'score', data: [3, 1] }),
+    });
+    assert.equal(published.status, 201);
+    assert.equal((await published.json()).receivers, 4);
+    assert.deepEqual(JSON.parse((await event).data), [3, 1]);
+    for (const [score] of await Promise.all(messages)) assert.deepEqual(score, [3, 1]);
+    const others = sockets.slice(1).map((socket) => within(once(socket, 'message'), 'a message'));
+    sockets[0].emit('message', 'from one to all');
+    for (const [text] of await Promise.all(others)) assert.equal(text, 'from one to all');
+    const file = await fetch(`${http}/rt/socket.io/socket.io.js`);
+    assert.match(file.headers.get('content-type'), /javascript/);
+  } finally {
+    source.close();
+    for (const socket of sockets) socket.close();
+  }
 });
+
+/** Waits until a client of Socket.IO has gone over to WebSocket. */
+async function upgraded(socket) {
+  const { engine } = socket.io;
+  if (engine.transport.name !== 'websocket') await within(once(engine, 'upgrade'), 'an upgrade');
+}
+
+/** The arguments of the next event of an emitter. */
+function once(emitter, event) {
+  return new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
+}
 
 example('presence', async (connect) => {
   const ann = await connect('/presence?name=Ann');

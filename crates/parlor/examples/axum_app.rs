@@ -1,14 +1,17 @@
-//! Real time inside an application of axum's: pages, an API, and an endpoint below `/live`.
+//! Real time inside an application of axum's: pages, an API, and below `/rt` an endpoint, event
+//! streams, publishing and Socket.IO.
 //!
-//! Run it with `cargo run --example axum_app [ADDRESS]`, open `ws://localhost:8080/live/news`, and
-//! `curl -d hello http://localhost:8080/news`.
+//! Run it with `cargo run --example axum_app [ADDRESS]`, open `ws://localhost:8080/rt/news`, and
+//! `curl -d hello http://localhost:8080/news`. Rooms: `curl -N http://localhost:8080/rt/sse/tea`,
+//! `curl -H 'Content-Type: text/plain' -d hello http://localhost:8080/rt/rooms/tea/messages`, and
+//! `io('http://localhost:8080', { path: '/rt/socket.io/' })`.
 
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
 use std::{future::IntoFuture, net::SocketAddr};
 
 use axum::{Router, extract::State, http::StatusCode, response::Html, routing};
-use parlor::{BoxError, Endpoint, Server, ServerHandle};
+use parlor::{BoxError, Door, Endpoint, Server, ServerHandle};
 
 /// A route of the application's own that speaks to the connections.
 async fn publish(State(server): State<ServerHandle>, body: String) -> StatusCode {
@@ -23,14 +26,17 @@ async fn main() -> Result<(), BoxError> {
     let address = std::env::args().nth(1);
     let address = address.as_deref().unwrap_or("127.0.0.1:8080");
     let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("listening on ws://{}/live/news", listener.local_addr()?);
+    println!("listening on ws://{}/rt/news", listener.local_addr()?);
 
     let news = Endpoint::new();
-    let server = Server::builder().endpoint("/news", news).build()?;
+    let server = Server::builder()
+        .endpoint("/news", news)
+        .doors([Door::Sse, Door::Publish, Door::SocketIo])
+        .build()?;
     let app = Router::new()
         .route("/", routing::get(|| async { Html("<h1>News</h1>") }))
         .route("/news", routing::post(publish))
-        .nest("/live", server.router())
+        .nest("/rt", server.router())
         .with_state(server.handle());
 
     // The server needs no listener: sockets of upgraded connections come from axum's.

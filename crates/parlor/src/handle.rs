@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parlor_hub::{Draft, MemberId, MemberKey, RoomName};
@@ -12,13 +15,15 @@ pub(crate) use crate::shard::Answer;
 pub(crate) use crate::shard::Arrival;
 use crate::{
     door::{self, UPLINK_BYTES},
-    shard::{Letter, Mailbox, Mailboxes, Publish, Visit},
+    shard::{Answered, Letter, Mailbox, Mailboxes, Publish, Visit},
 };
 
 /// A way to the shards of a running server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Handle {
     mailboxes: Arc<OnceLock<Mailboxes>>,
+    /// How many requests of Engine.IO there were.
+    requests: Arc<AtomicU64>,
 }
 
 /// Proof that one may speak as a member: what an event stream's client is told.
@@ -32,7 +37,7 @@ impl Uplink {
     }
 }
 
-/// A request for an upgrade that came to a server of the embedder's.
+/// A request for a door that came to a server of the embedder's.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -40,6 +45,18 @@ pub(crate) struct Request {
     pub(crate) minor_version: u8,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) peer: SocketAddr,
+    /// The session of Engine.IO that it is about.
+    pub(crate) session: Option<engine::Sid>,
+}
+
+/// What became of such a request.
+#[derive(Debug)]
+pub(crate) struct Visited {
+    pub(crate) visitor: Visitor,
+    /// The answer, as HTTP/1.1.
+    pub(crate) answer: Vec<u8>,
+    /// Whether the answer is only a head, behind which the connection's own bytes come.
+    pub(crate) goes_on: bool,
 }
 
 /// A connection that waits for its stream.
@@ -68,12 +85,21 @@ impl Handle {
         let _ = self.mailboxes.set(mailboxes);
     }
 
+    /// Whether the server runs, or has run.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.mailboxes.get().is_some()
+    }
+
     /// Lets the door at a request's path answer it, as HTTP/1.1. `None` where the server cannot
     /// take it now.
-    pub(crate) async fn visit(&self, request: Request) -> Option<(Visitor, Vec<u8>)> {
+    pub(crate) async fn visit(&self, request: Request) -> Option<Visited> {
         let mailboxes = self.mailboxes.get()?;
-        let least = mailboxes.iter().enumerate();
-        let (shard, mailbox) = least.min_by_key(|(_, mailbox)| mailbox.connections())?;
+        let own = request.session.map(|sid| usize::from(sid.shard().0));
+        let least = || (0..mailboxes.len()).min_by_key(|shard| mailboxes[*shard].connections());
+        let shard = own
+            .filter(|shard| *shard < mailboxes.len())
+            .or_else(least)?;
+        let mailbox = &mailboxes[shard];
         if mailbox.is_congested() {
             return None;
         }
@@ -85,6 +111,7 @@ impl Handle {
             minor_version,
             headers,
             peer,
+            session: _,
         } = request;
         let fields = headers.iter().map(|(name, value)| name.len() + value.len());
         let bytes = target.len() + fields.sum::<usize>() + size_of::<Visit>();
@@ -99,8 +126,16 @@ impl Handle {
         mailbox
             .post(&mut vec![Letter::Visit(Box::new(visit))], bytes)
             .ok()?;
-        let (key, answer) = answered.await.ok()?;
-        Some((Visitor { shard, key }, answer))
+        let Answered {
+            key,
+            bytes,
+            goes_on,
+        } = answered.await.ok()?;
+        Some(Visited {
+            visitor: Visitor { shard, key },
+            answer: bytes,
+            goes_on,
+        })
     }
 
     /// Gives a connection what carries its bytes, once its request is answered.
@@ -150,6 +185,11 @@ impl Handle {
         let own = sid.and_then(|sid| mailboxes.get(usize::from(sid.shard().0)));
         let least = || mailboxes.iter().min_by_key(|mailbox| mailbox.connections());
         own.or_else(least).map(|mailbox| &**mailbox)
+    }
+
+    /// A number for a request of Engine.IO that no other one of this server has.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether that shard has more to do than it should be given. `None` where there is no shard.

@@ -106,9 +106,11 @@
 //! # In an application of axum's
 //!
 //! [`Server::router`] is a router of axum's 0.8, to be nested below any path beside other routes and
-//! below their middleware; [`Server::service`] the same for anything made of tower and hyper. Plain
-//! TCP sockets move into a shard once they are upgraded, and then cost what those cost that the
-//! server has accepted itself; TLS and HTTP/2 are driven as the streams that they are.
+//! below their middleware; [`Server::service`] the same for anything made of tower and hyper. All
+//! endpoints and doors are there, by WebSocket, as event streams, by Socket.IO with and without
+//! polling, and by plain requests. Plain TCP sockets move into a shard once they are upgraded, and
+//! then cost what those cost that the server has accepted itself; TLS and HTTP/2 are driven as the
+//! streams that they are, and event streams as bodies of responses.
 //!
 //! # The client, and the codec alone
 //!

@@ -1,6 +1,7 @@
 //! The server: shards in threads of their own, listeners, a clean stop.
 
 mod mounts;
+mod routes;
 
 use std::{
     fmt, io,
@@ -53,6 +54,8 @@ pub struct Server {
     routes: axum::Router,
     assets: Option<http::Assets>,
     bundle: http::Bundle,
+    /// Who may ask by a server of the embedder's.
+    visit_policy: Policy,
     /// True once the server stops.
     draining: Arc<AtomicBool>,
     handle: Handle,
@@ -152,7 +155,7 @@ impl Builder {
     /// text, and at the end `/{*rest}` for everything that is left. Where several fit, a literal
     /// segment wins over a name and a name over the rest. [`Head::param`](crate::Head::param) tells
     /// what a name stood for. A request that asks for no upgrade gets a page, if
-    /// [`Builder::routes`] has one there.
+    /// [`Builder::routes`] has one there, else 426.
     ///
     /// With an endpoint the built-in doors are closed, since whoever may connect there is in its
     /// rooms without a handler; [`Builder::doors`] opens them.
@@ -265,7 +268,7 @@ impl Builder {
                 source,
             })
         });
-        Policy::new(&self.config.origins, false)
+        let visit_policy = Policy::behind_another(&self.config.origins)
             .map_err(|error| BuildError::Origin(error.to_string()))?;
         let bundle =
             http::Bundle::of(&self.config.socketio_client).map_err(BuildError::ClientFiles)?;
@@ -309,6 +312,7 @@ impl Builder {
             mounts: mounts.into(),
             assets: assets.transpose()?,
             bundle,
+            visit_policy,
             failed: self.failed,
             config: self.config,
             routes: self.routes,
@@ -332,20 +336,25 @@ impl Server {
         ServerHandle::new(Arc::clone(&self.link))
     }
 
-    /// The endpoints as a router for an application of axum's, below any path and beside other
-    /// routes:
+    /// The whole server as a router for an application of axum's, below any path and beside other
+    /// routes: endpoints, doors, publishing, Socket.IO, `/healthz` and `/readyz`, static files and
+    /// [`Builder::routes`], at the paths that they have on the server's own listeners.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// use axum::{Router, routing::get};
-    /// use parlor::{Endpoint, Server};
+    /// use parlor::{Door, Endpoint, Server};
     ///
     /// let echo = Endpoint::new().on_message(|member, message| async move { member.send(message) });
-    /// let parlor = Server::builder().endpoint("/echo", echo).build()?;
+    /// let parlor = Server::builder()
+    ///     .endpoint("/echo", echo)
+    ///     .doors([Door::Sse, Door::SocketIo])
+    ///     .build()?;
     /// let app = Router::new()
     ///     .route("/", get(|| async { "hello" }))
-    ///     .nest("/live", parlor.router());
+    ///     .nest("/rt", parlor.router());
     ///
+    /// // `/rt/echo`, `/rt/sse/{room}`, and for Socket.IO's clients `path: '/rt/socket.io/'`.
     /// let parlor = tokio::spawn(parlor.run(Vec::new(), std::future::pending()));
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     /// axum::serve(listener, app).await?;
@@ -353,33 +362,42 @@ impl Server {
     /// # }
     /// ```
     ///
-    /// The server has to run meanwhile; it needs no listener of its own. Layers of the application
-    /// see the request and may answer it before the endpoint is asked; one that replaces the
-    /// endpoint's answer comes too late, since the client is in by then. Where the connection is a plain
-    /// TCP socket, as with `axum::serve`, the socket then moves into a shard, and costs no more
-    /// than one that the server has accepted itself; any other (TLS, HTTP/2 by RFC 8441) is driven
-    /// as the stream that it is.
+    /// The server has to run meanwhile; it needs no listener of its own. Until then everything gets
+    /// 503. Layers of the application see the request and may answer it before the server is asked;
+    /// one that replaces the answer of a door comes too late, since the client is in by then.
     ///
-    /// `S` is the state of the application, of which endpoints know nothing.
+    /// **WebSocket.** Where the connection is a plain TCP socket, as with `axum::serve`, the socket
+    /// moves into a shard, and costs no more than one that the server has accepted itself; any other
+    /// (TLS, HTTP/2 by RFC 8441) is driven as the stream that it is.
+    ///
+    /// **Event streams** are bodies of responses, since a server gives a socket away for an upgrade
+    /// alone: 16 KiB wait between the shard and the application's server, the rest in the client's
+    /// outbox, whose bounds are the same everywhere. Each delivery costs a copy and a wake-up of a
+    /// task more than on the server's own listener; where that matters, let the server have the
+    /// listener and give the application to [`Builder::routes`].
+    ///
+    /// **Requests** (publishing, polling) are answered by the same code as on the server's own
+    /// listeners, with the same bounds for their bodies.
     ///
     /// These connections count against [`Config::connections_max`]; past it they get 503. What
-    /// concerns sockets before a request is there is the application's: its addresses are not
-    /// limited by [`Config::connections_per_address_max`], its heads not by our deadline. Event
-    /// streams and publishing by HTTP are not among these routes.
+    /// concerns sockets before a request is there is the application's: its heads have not our
+    /// deadline and bounds. `/metrics` is not among these routes; see [`Config::metrics_listen`].
     ///
     /// The peer's address is known where the application gives it as
-    /// [`ConnectInfo`](axum::extract::ConnectInfo), else it is `0.0.0.0:0`. The origin of a
-    /// browser has to be the request's own host, or in [`Config::origins`]; the host itself is
-    /// the application's to check.
+    /// [`ConnectInfo`](axum::extract::ConnectInfo), else it is `0.0.0.0:0`, and
+    /// [`Config::connections_per_address_max`] limits nobody. The origin of a browser has to be the
+    /// request's own host, or in [`Config::origins`]; the host itself is the application's to check.
+    ///
+    /// `S` is the state of the application, of which the server knows nothing.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         axum::Router::new().fallback_service(self.service())
     }
 
     /// The same as a service for any HTTP server that is built on hyper and tower. Must be called
-    /// inside a tokio runtime.
+    /// inside a tokio runtime with time.
     #[must_use]
     pub fn service(&self) -> Visits {
-        Visits::new(self.handle.clone())
+        Visits::new(self.reception())
     }
 
     /// Where `/metrics` is served apart from the doors, once [`Config::metrics_listen`] asks for
@@ -458,37 +476,6 @@ impl Server {
         Ok(Running { mailboxes, ends })
     }
 
-    /// What doors have that hyper serves.
-    fn door_routes(&self) -> axum::Router {
-        let mut router = axum::Router::new();
-        if self.doors.has(Door::Publish) {
-            router = router.merge(http::rooms::routes(self.handle.clone()));
-        }
-        router
-    }
-
-    /// What polling of Engine.IO has.
-    fn polled_routes(&self, policy: &Policy) -> axum::Router {
-        let mut router = axum::Router::new();
-        let speaks = |mount: &&Arc<Mount>| mount.door == metrics::Door::SocketIo;
-        if let Some(mount) = self.mounts.iter().find(speaks) {
-            let (bundle, cors) = (&self.bundle, mount.cors.as_ref());
-            router = router.merge(http::bundle_routes(&mount.path, bundle, cors, policy));
-        }
-        for (place, mount) in self.mounts.iter().enumerate() {
-            let polled = http::polling::Polled {
-                path: mount.path.to_string(),
-                mount: place,
-                body_bytes_max: mount.options.limits.payload_bytes_max,
-                compress_from: mount.compress_from,
-                cors: mount.cors.clone(),
-            };
-            let routes = http::polling::routes(polled, self.handle.clone(), policy);
-            router = router.merge(routes);
-        }
-        router
-    }
-
     fn settings(&self, loopback_only: bool) -> io::Result<Settings> {
         let config = &self.config;
         let mut seed = [0; 16];
@@ -498,14 +485,7 @@ impl Server {
         let policy = Policy::new(&config.origins, loopback_only).map_err(io::Error::other)?;
         let http_limits = http_limits(config);
         let exposition = Arc::new(Exposition::new(Arc::clone(&self.metrics)));
-        let routes = http::Routes {
-            doors: self.door_routes(),
-            polled: self.polled_routes(&policy),
-            assets: self.assets.clone(),
-            pages: self.routes.clone(),
-            metrics: loopback_only.then(|| Arc::clone(&exposition)),
-            draining: Arc::clone(&self.draining),
-        };
+        let told = loopback_only.then(|| Arc::clone(&exposition));
         Ok(Settings {
             send: SendLimits {
                 outbox: Bounds {
@@ -523,11 +503,11 @@ impl Server {
             connections_max: config.connection_limit(),
             addresses: Addresses::new(config.connections_per_address_max),
             http_limits,
-            router: http::router(routes, &policy, &http_limits),
+            router: self.http_router(&policy, &http_limits, told),
             metrics: Arc::clone(&self.metrics),
             metrics_router: http::metrics::router(exposition, Arc::clone(&self.draining)),
             policy,
-            visit_policy: Policy::behind_another(&config.origins).map_err(io::Error::other)?,
+            visit_policy: self.visit_policy.clone(),
             hub_limits: hub_limits(config),
             rooms: Arc::new(room_table(config)?),
             drain: config.drain,

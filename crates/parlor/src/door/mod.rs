@@ -33,7 +33,7 @@ pub(crate) use engineio::{
 };
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
-pub(crate) use open::{Opened, claims, open, takes_visits};
+pub(crate) use open::{Opened, claims, open};
 pub(crate) use socketio::{Hearers, do_widely};
 pub(crate) use sse::parse_uplink;
 pub(crate) use tools::{FORMS, Settings, Tools};

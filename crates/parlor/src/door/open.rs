@@ -79,16 +79,6 @@ pub(crate) fn claims(settings: &Settings, head: &Head<'_, '_>) -> bool {
     }
 }
 
-/// Whether a WebSocket door stands at the path of a request that came to a server of the
-/// embedder's.
-pub(crate) fn takes_visits(settings: &Settings, head: &Head<'_, '_>) -> bool {
-    match door_at(settings, head) {
-        Some(Door::Endpoint | Door::Room(_) | Door::Signal(_) | Door::Echo) => true,
-        // A session of Engine.IO may live on another shard than the one that was visited.
-        Some(Door::Stream(_) | Door::Engine) | None => false,
-    }
-}
-
 fn door_at<'a>(settings: &Settings, head: &Head<'_, 'a>) -> Option<Door<'a>> {
     if settings.endpoints.has(head.path()) {
         return Some(Door::Endpoint);

@@ -26,7 +26,7 @@ use crate::metrics::Refused;
 /// the socket.
 pub(crate) async fn serve(accepted: Accepted, context: Rc<Context>) -> Outcome {
     let peer = accepted.peer;
-    let metrics = Arc::clone(&context.metrics);
+    let metrics = Arc::clone(&context.site.metrics);
     let mut running = Box::pin(run(accepted, context));
     let outcome = poll_fn(|cx| {
         // The future is not polled again after a panic: it is dropped with the connection.
@@ -83,7 +83,8 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
             head_len,
         }),
         End::Refused(refusal) if parts.read_buf.is_empty() => {
-            context.metrics.refused(Refused::of_request(refusal.status));
+            let metrics = &context.site.metrics;
+            metrics.refused(Refused::of_request(refusal.status));
             tracing::debug!(%peer, status = refusal.status, reason = refusal.text, "request refused");
             close(stream, &refusal.to_response(), ended, &context).await;
             Outcome::Done

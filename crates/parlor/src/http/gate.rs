@@ -170,7 +170,7 @@ impl Gate {
         if (self.context.claims)(&head) {
             return self.shut(End::Claimed(end));
         }
-        let bytes_max = match (self.context.checks)(head.path()) {
+        let bytes_max = match (self.context.site.checks)(head.path()) {
             Checks::Theirs | Checks::TheirsWithHeaders => u64::MAX,
             Checks::Ours => limits.body_bytes_max,
         };

@@ -19,6 +19,8 @@ pub(crate) mod polling;
 pub(crate) mod rooms;
 mod routes;
 mod service;
+mod stream;
+mod upload;
 mod visits;
 
 use std::fmt;
@@ -36,6 +38,7 @@ pub(crate) use self::assets::Assets;
 pub(crate) use self::bundle::{Bundle, routes as bundle_routes};
 pub(crate) use self::connection::serve;
 pub(crate) use self::routes::{Routes, router};
+pub(crate) use self::visits::Reception;
 pub use self::visits::Visits;
 use crate::front::{Head, HeadLimits};
 use crate::metrics::Metrics;
@@ -83,22 +86,31 @@ impl Default for Limits {
     }
 }
 
-/// What every HTTP connection of a shard shares.
-pub(crate) struct Context {
-    /// The bounds.
-    pub(crate) limits: Limits,
+/// Whether a door answers a request itself. Asked for every faultless head, before policy and
+/// routes; the door applies the policy and refuses what it must.
+pub(crate) type Claims = Box<dyn Fn(&Head<'_, '_>) -> bool + Send + Sync>;
+
+/// What answers requests, whoever has read them.
+pub(crate) struct Site {
     /// Who may ask.
     pub(crate) policy: Policy,
-    /// Whether a door answers this request itself. Asked for every faultless head, before policy
-    /// and routes; the door applies the policy and refuses what it must.
-    pub(crate) claims: Box<dyn Fn(&Head<'_, '_>) -> bool>,
     /// Whether those who serve a path check themselves where a request comes from and how long
     /// its body is.
-    pub(crate) checks: Box<dyn Fn(&str) -> Checks>,
+    pub(crate) checks: Box<dyn Fn(&str) -> Checks + Send + Sync>,
     /// The routes.
     pub(crate) router: Router,
     /// Where refusals and panics are counted.
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What every HTTP connection of a shard shares.
+pub(crate) struct Context {
+    /// The bounds.
+    pub(crate) limits: Limits,
+    /// What a door takes.
+    pub(crate) claims: Claims,
+    /// What answers the rest.
+    pub(crate) site: Site,
     /// True once the server stops: idle connections close, running requests finish. A dropped
     /// sender means the same.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -108,7 +120,7 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("limits", &self.limits)
-            .field("policy", &self.policy)
+            .field("policy", &self.site.policy)
             .finish_non_exhaustive()
     }
 }

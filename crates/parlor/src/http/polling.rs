@@ -4,10 +4,7 @@ use std::{
     future::{Future as _, poll_fn},
     net::SocketAddr,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -53,8 +50,6 @@ struct Context {
     polled: Polled,
     handle: Handle,
     policy: Policy,
-    /// The number of the last request.
-    last: AtomicU64,
 }
 
 /// While the shard of a session is behind, requests wait: so long between two looks, and at most
@@ -69,7 +64,6 @@ pub(crate) fn routes(polled: Polled, handle: Handle, policy: &Policy) -> Router 
         polled,
         handle,
         policy: policy.clone(),
-        last: AtomicU64::new(0),
     });
     let routes = Router::new()
         .route(&path, any(serve))
@@ -110,7 +104,7 @@ async fn serve(
         .path_and_query()
         .map_or("/", |target| target.as_str());
     let sid = engine::session_of(target);
-    let id = context.last.fetch_add(1, Ordering::Relaxed);
+    let id = context.handle.next_request();
     let method = match parts.method {
         http::Method::GET => Method::Get,
         http::Method::POST => Method::Post,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Query, RawPathParams, State},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -73,12 +73,14 @@ const fn bad_request(text: &'static str) -> ApiError {
 
 async fn publish(
     State(handle): State<Handle>,
-    Path(room): Path<String>,
+    params: RawPathParams,
     Query(options): Query<Options>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let room = RoomName::new(&room)
+    // Those before are of routes that this one is nested in.
+    let room = params.iter().filter(|(name, _)| *name == "room").last();
+    let room = RoomName::new(room.map_or("", |(_, room)| room))
         .map_err(|_| bad_request("a room name is 1 to 128 bytes without control characters"))?;
     let mut draft = draft(&headers, &body, options)?;
     let uplink = match headers.get(UPLINK) {

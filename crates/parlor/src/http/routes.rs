@@ -1,5 +1,6 @@
 //! The table of routes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +10,8 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::{StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use parlor_proto::websocket::handshake;
 use tower::ServiceExt;
 
 use super::service::refused;
@@ -18,7 +20,6 @@ use crate::metrics::Exposition;
 use crate::policy::{Policy, Provenance};
 
 /// What is served, in order of precedence: health, doors, files, pages.
-#[derive(Debug)]
 pub(crate) struct Routes {
     /// Doors and APIs that hyper serves: a foreign origin gets 403 for every method.
     pub(crate) doors: Router,
@@ -30,8 +31,16 @@ pub(crate) struct Routes {
     pub(crate) pages: Router,
     /// What `/metrics` tells, where it is told to everybody who comes in here.
     pub(crate) metrics: Option<Arc<Exposition>>,
+    /// Where an endpoint stands that speaks WebSocket alone, and is asked by a plain request.
+    pub(crate) endpoints: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// True while the server drains: `/readyz` says 503.
     pub(crate) draining: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").finish_non_exhaustive()
+    }
 }
 
 /// Puts the routes together.
@@ -43,6 +52,7 @@ pub(crate) fn router(routes: Routes, policy: &Policy, limits: &Limits) -> Router
     let rest = Rest {
         assets: routes.assets,
         pages: routes.pages,
+        endpoints: routes.endpoints,
     };
     let body_bytes_max = usize::try_from(limits.body_bytes_max).unwrap_or(usize::MAX);
     let guard = from_fn_with_state(Arc::new(policy.clone()), guard);
@@ -56,10 +66,11 @@ pub(crate) fn router(routes: Routes, policy: &Policy, limits: &Limits) -> Router
 }
 
 /// What no route names.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Rest {
     assets: Option<Assets>,
     pages: Router,
+    endpoints: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 /// Lets nobody of a foreign origin through, whatever the method.
@@ -78,13 +89,35 @@ async fn rest_of_them(State(rest): State<Rest>, request: Request) -> Response {
         },
         None => request,
     };
+    let refusal = (rest.endpoints)(request.uri().path()).then(|| match *request.method() {
+        Method::GET => handshake::Refusal::UpgradeRequired,
+        _ => handshake::Refusal::Method,
+    });
     match rest.pages.oneshot(request).await {
-        Ok(response) if is_bare_not_found(&response) => {
-            (StatusCode::NOT_FOUND, "not found\n").into_response()
-        }
+        Ok(response) if is_bare_not_found(&response) => match refusal {
+            Some(refusal) => refused_upgrade(refusal),
+            None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
+        },
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// What a door says to a request that is no upgrade.
+fn refused_upgrade(refusal: handshake::Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = (status, refusal.to_string()).into_response();
+    let headers = response.headers_mut();
+    for (name, value) in refusal.headers() {
+        if let Ok(name) = name.parse::<HeaderName>() {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    if headers.contains_key(header::UPGRADE) {
+        // A sender of Upgrade names it in Connection (RFC 9110, section 7.8).
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response
 }
 
 /// axum's own answer where no route fits, which has no text.

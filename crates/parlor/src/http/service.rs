@@ -16,55 +16,76 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use super::Context;
 use super::exchange::{Exchange, TrackedBody};
+use super::{Context, Site};
 use crate::metrics::Refused;
 use crate::policy::{Checks, Provenance, Refusal};
 
 /// A response on its way to hyper.
 type Answer = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Infallible>>>>;
 
-/// Answers one request: policy, routes, and what every response carries.
+/// Answers one request of a connection of ours.
 pub(super) fn answer(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     peer: SocketAddr,
     context: Rc<Context>,
     exchange: Rc<Exchange>,
 ) -> Answer {
     Box::pin(async move {
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let checks = (context.checks)(&path);
-        let mut response = match admit(&request, &context, checks) {
-            Admission::Refused(refusal) => {
-                context.metrics.refused(Refused::of_request(refusal.status));
-                refused(refusal)
-            }
-            Admission::Answered(response) => response,
-            Admission::Allowed(cors) => {
-                let routed = context.router.clone().oneshot(request.map(Body::new));
-                let mut response = match contain(routed).await {
-                    Some(Ok(response)) => response,
-                    None => {
-                        tracing::error!(%peer, "http handler panicked");
-                        context.metrics.panicked();
-                        refused(INTERNAL)
-                    }
-                };
-                response.headers_mut().extend(cors);
-                response
-            }
-        };
-        if let Some(refusal) = exchange.fault() {
-            context.metrics.refused(Refused::of_request(refusal.status));
-            response = refused(refusal);
-        }
-        finish(response.headers_mut(), checks);
-        let status = response.status().as_u16();
-        tracing::debug!(%peer, %method, path = %Escaped(&path), status, "http request");
+        let request = request.map(Body::new);
+        let response = respond(&context.site, request, peer, || exchange.fault()).await;
         Ok(response.map(|body| TrackedBody::new(body, exchange)))
     })
+}
+
+/// Answers one request: policy, routes, and what every response carries. `fault` tells what was
+/// wrong with the request's body, once somebody has read that.
+pub(super) async fn respond(
+    site: &Site,
+    mut request: Request<Body>,
+    peer: SocketAddr,
+    fault: impl Fn() -> Option<Refusal>,
+) -> Response<Body> {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let checks = (site.checks)(&path);
+    let mut response = match admit(&request, site, checks) {
+        Admission::Refused(refusal) => {
+            site.metrics.refused(Refused::of_request(refusal.status));
+            refused(refusal)
+        }
+        Admission::Answered(response) => response,
+        Admission::Allowed(cors) => {
+            let routed = site.router.clone().oneshot(request);
+            let mut response = match contain(routed).await {
+                Some(Ok(response)) => response,
+                None => {
+                    tracing::error!(%peer, "http handler panicked");
+                    site.metrics.panicked();
+                    refused(INTERNAL)
+                }
+            };
+            response.headers_mut().extend(cors);
+            response
+        }
+    };
+    if let Some(refusal) = fault() {
+        site.metrics.refused(Refused::of_request(refusal.status));
+        response = refused(refusal);
+    }
+    finish(response.headers_mut(), checks);
+    let status = response.status().as_u16();
+    tracing::debug!(%peer, %method, path = %Escaped(&path), status, "http request");
+    response
+}
+
+/// Refuses a request that nobody has looked at.
+pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
+    site.metrics.refused(Refused::of_request(refusal.status));
+    let mut response = refused(refusal);
+    finish(response.headers_mut(), Checks::Ours);
+    response
 }
 
 /// What the policy says of a request.
@@ -79,8 +100,8 @@ enum Admission {
 
 /// Host for every request; the origin for whatever is not a plain read. A page of another origin
 /// may read nothing here, which the browser sees to: its response names no allowed origin.
-fn admit(request: &Request<Incoming>, context: &Context, checks: Checks) -> Admission {
-    let policy = &context.policy;
+fn admit(request: &Request<Body>, site: &Site, checks: Checks) -> Admission {
+    let policy = &site.policy;
     let provenance = Provenance::of_map(request.headers());
     if let Err(refusal) = policy.check_host(&provenance) {
         return Admission::Refused(refusal);

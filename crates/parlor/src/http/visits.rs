@@ -3,34 +3,47 @@
 use std::{
     convert::Infallible,
     fmt,
-    future::{Future, ready},
+    future::Future,
     net::SocketAddr,
     os::fd::OwnedFd,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{body::Body, extract::ConnectInfo};
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::handle::{self, Arrival, Handle, Visitor};
+use super::{Claims, Limits, Site, service, stream::Chunks, upload::Upload};
+use crate::front::{Framing, Head};
+use crate::handle::{self, Arrival, Handle, Visitor, engine};
+use crate::policy::Checks;
 
-/// The endpoints of a server as a service for HTTP servers that are built on hyper and tower; made
-/// by [`Server::service`](crate::Server::service).
+/// A server as a service for HTTP servers that are built on hyper and tower; made by
+/// [`Server::service`](crate::Server::service).
 ///
-/// It answers requests for an upgrade to WebSocket, by HTTP/1.1 (RFC 6455) or, with the feature
-/// `http2`, by HTTP/2 (RFC 8441), and takes the connection over. Whatever else comes to the path of
-/// an endpoint gets 426 or another answer that says what is wrong, and all other paths 404. While
-/// the server does not run, everything gets 503.
+/// It answers requests as the server's own listeners do. WebSocket comes by HTTP/1.1 (RFC 6455) or,
+/// with the feature `http2`, by HTTP/2 (RFC 8441), and takes the connection over; event streams are
+/// bodies of responses. While the server does not run, everything gets 503.
 #[derive(Clone)]
 pub struct Visits {
-    handle: Handle,
+    reception: Arc<Reception>,
+}
+
+/// What requests meet that somebody else has read.
+pub(crate) struct Reception {
+    /// The way to the shards.
+    pub(crate) handle: Handle,
+    /// What a door takes.
+    pub(crate) claims: Claims,
+    /// What answers the rest.
+    pub(crate) site: Site,
+    /// Of these only those of bodies count.
+    pub(crate) limits: Limits,
 }
 
 impl fmt::Debug for Visits {
@@ -40,12 +53,17 @@ impl fmt::Debug for Visits {
 }
 
 impl Visits {
-    pub(crate) const fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub(crate) fn new(reception: Reception) -> Self {
+        let reception = Arc::new(reception);
+        Self { reception }
     }
 }
 
-impl<B> tower::Service<Request<B>> for Visits {
+impl<B> tower::Service<Request<B>> for Visits
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -55,13 +73,9 @@ impl<B> tower::Service<Request<B>> for Visits {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, _) = request.into_parts();
-        let upgrade = parts.extensions.remove::<OnUpgrade>();
-        let Some((request, speech)) = read(&parts) else {
-            return Box::pin(ready(Ok(status(StatusCode::BAD_REQUEST))));
-        };
-        let handle = self.handle.clone();
-        Box::pin(async move { Ok(visit(&handle, request, speech, upgrade).await) })
+        let reception = Arc::clone(&self.reception);
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(reception.answer(request).await) })
     }
 }
 
@@ -74,51 +88,121 @@ enum Speech {
     Http2,
 }
 
-/// The request as the doors know it.
-fn read(parts: &http::request::Parts) -> Option<(handle::Request, Speech)> {
-    let target = parts.uri.path_and_query()?.as_str().to_owned();
-    let mut headers: Vec<(String, Vec<u8>)> = parts
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect();
-    let mut method = parts.method.as_str().to_owned();
-    let speech = match parts.version {
-        Version::HTTP_2 => Speech::Http2,
-        _ => Speech::Http1,
-    };
-    if speech == Speech::Http2 {
-        let mut add = |name: &str, value: &[u8]| headers.push((name.to_owned(), value.to_vec()));
-        if let Some(authority) = parts.uri.authority()
-            && !parts.headers.contains_key(header::HOST)
-        {
-            add("host", authority.as_str().as_bytes());
+impl Reception {
+    async fn answer(&self, mut request: Request<Body>) -> Response<Body> {
+        if !self.handle.is_connected() {
+            return status(StatusCode::SERVICE_UNAVAILABLE);
         }
-        if asks_for_websocket(parts) {
-            // What HTTP/2 leaves out (RFC 8441, section 5), so that the rules of the handshake can
-            // be the same. The key is no secret, and nobody is told what is made of it.
-            add("upgrade", b"websocket");
-            add("connection", b"upgrade");
-            add("sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==");
-            method = Method::GET.as_str().to_owned();
+        let speech = match request.version() {
+            Version::HTTP_2 => Speech::Http2,
+            _ => Speech::Http1,
+        };
+        if speech == Speech::Http2 {
+            name_host(&mut request);
+        }
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0);
+        let (mut parts, body) = request.into_parts();
+        match self.claimed(&parts, speech, peer) {
+            Some(claimed) => {
+                let upgrade = parts.extensions.remove::<OnUpgrade>();
+                visit(&self.handle, claimed, speech, upgrade).await
+            }
+            None => {
+                let request = Request::from_parts(parts, body);
+                let mut response = self.respond(request, peer).await;
+                if speech == Speech::Http2 {
+                    // They are about a connection of HTTP/1 (RFC 9113, section 8.2.2).
+                    response.headers_mut().remove(header::CONNECTION);
+                    response.headers_mut().remove(header::UPGRADE);
+                }
+                response
+            }
         }
     }
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let request = handle::Request {
-        method,
-        target,
-        minor_version: u8::from(parts.version != Version::HTTP_10),
-        headers,
-        peer: peer.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0),
-    };
-    Some((request, speech))
+
+    /// The request as the doors know it, if one of them takes it.
+    fn claimed(
+        &self,
+        parts: &http::request::Parts,
+        speech: Speech,
+        peer: SocketAddr,
+    ) -> Option<handle::Request> {
+        let target = parts.uri.path_and_query()?.as_str();
+        let mut method = parts.method.as_str();
+        let fields = parts.headers.iter();
+        let mut headers: Vec<httparse::Header<'_>> = fields
+            .map(|(name, value)| httparse::Header {
+                name: name.as_str(),
+                value: value.as_bytes(),
+            })
+            .collect();
+        if speech == Speech::Http2 && asks_for_websocket(parts) {
+            headers.extend(LEFT_OUT.map(|(name, value)| httparse::Header { name, value }));
+            method = "GET";
+        }
+        let head = Head {
+            method,
+            target,
+            minor_version: u8::from(parts.version != Version::HTTP_10),
+            headers: &headers,
+            used: 0,
+            framing: Framing::None,
+        };
+        if !(self.claims)(&head) {
+            return None;
+        }
+        let session = match (self.site.checks)(head.path()) {
+            Checks::Ours => None,
+            Checks::Theirs | Checks::TheirsWithHeaders => engine::session_of(target),
+        };
+        let owned = |field: &httparse::Header<'_>| (field.name.to_owned(), field.value.to_vec());
+        Some(handle::Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            minor_version: head.minor_version,
+            headers: headers.iter().map(owned).collect(),
+            peer,
+            session,
+        })
+    }
+
+    /// What answers requests that are no door's, with the bounds that our own listeners have for
+    /// bodies.
+    async fn respond(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
+        let (site, limits) = (&self.site, &self.limits);
+        let bytes_max = match (site.checks)(request.uri().path()) {
+            Checks::Theirs | Checks::TheirsWithHeaders => u64::MAX,
+            Checks::Ours => limits.body_bytes_max,
+        };
+        let (parts, body) = request.into_parts();
+        let (body, fault) = Upload::new(body, bytes_max, limits.body_timeout);
+        match fault.refusal() {
+            Some(refusal) => service::refuse(site, refusal),
+            None => {
+                let request = Request::from_parts(parts, Body::new(body));
+                service::respond(site, request, peer, || fault.refusal()).await
+            }
+        }
+    }
+}
+
+/// In HTTP/2 the host is in the target (RFC 9113, section 8.3.1).
+fn name_host(request: &mut Request<Body>) {
+    if !request.headers().contains_key(header::HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
 }
 
 /// An extended CONNECT for WebSocket (RFC 8441, section 4).
 #[cfg(feature = "http2")]
 fn asks_for_websocket(parts: &http::request::Parts) -> bool {
     let protocol = parts.extensions.get::<hyper::ext::Protocol>();
-    parts.method == Method::CONNECT && protocol.is_some_and(|name| name.as_str() == "websocket")
+    parts.method == http::Method::CONNECT
+        && protocol.is_some_and(|name| name.as_str() == "websocket")
 }
 
 #[cfg(not(feature = "http2"))]
@@ -126,30 +210,38 @@ const fn asks_for_websocket(_: &http::request::Parts) -> bool {
     false
 }
 
-/// Lets the door answer, and hands the connection over behind the answer.
+/// Lets the door answer, and hands over what comes behind the answer.
 async fn visit(
     handle: &Handle,
     request: handle::Request,
     speech: Speech,
     upgrade: Option<OnUpgrade>,
 ) -> Response<Body> {
-    let Some((visitor, answer)) = handle.visit(request).await else {
+    let Some(visited) = handle.visit(request).await else {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     };
-    let response = response(&answer, speech);
-    let accepted = answer.starts_with(b"HTTP/1.1 101 ");
+    let visitor = visited.visitor;
+    let upgrades = visited.answer.starts_with(b"HTTP/1.1 101 ");
+    let response = response(&visited.answer, speech);
     match (response, upgrade) {
-        (Some(response), Some(upgrade)) if accepted => {
+        (Some(response), _) if !visited.goes_on => {
+            handle.arrive(visitor, Arrival::Nothing);
+            response
+        }
+        (Some(response), Some(upgrade)) if upgrades => {
             let handle = handle.clone();
             tokio::spawn(async move { hand_over(&handle, visitor, upgrade).await });
             response
         }
-        (response, _) => {
+        (Some(response), _) if !upgrades => {
+            let (body, door) = Chunks::new();
+            handle.arrive(visitor, Arrival::Stream(Box::new(door)));
+            response.map(|_| Body::new(body))
+        }
+        // An upgrade that the server below has not let through.
+        (Some(_) | None, _) => {
             handle.arrive(visitor, Arrival::Nothing);
-            match response {
-                Some(response) if !accepted => response,
-                _ => status(StatusCode::INTERNAL_SERVER_ERROR),
-            }
+            status(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
 }
@@ -229,7 +321,8 @@ fn response(answer: &[u8], speech: Speech) -> Option<Response<Body>> {
         ];
         let is_hop = hop.contains(&name) && speech == Speech::Http2;
         let is_close = name == header::CONNECTION && field.value == b"close";
-        if name != header::CONTENT_LENGTH && !is_hop && !is_close {
+        let is_framing = matches!(name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING);
+        if !is_framing && !is_hop && !is_close {
             headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
         }
     }
@@ -244,6 +337,14 @@ fn status(status: StatusCode) -> Response<Body> {
     *response.status_mut() = status;
     response
 }
+
+/// What an upgrade by HTTP/2 leaves out (RFC 8441, section 5), so that the rules of the handshake can
+/// be the same. The key is no secret, and nobody is told what is made of it.
+const LEFT_OUT: [(&str, &[u8]); 3] = [
+    ("upgrade", b"websocket"),
+    ("connection", b"upgrade"),
+    ("sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA=="),
+];
 
 /// Header fields of an answer, those of the embedder included.
 const FIELDS_MAX: usize = 256;

@@ -58,11 +58,13 @@ pub(super) fn serve_metrics(listener: TcpListener, settings: &Settings) -> io::R
     let (never, stopping) = watch::channel(false);
     let context = Rc::new(http::Context {
         limits: settings.http_limits,
-        policy,
         claims: Box::new(|_| false),
-        checks: Box::new(|_| Checks::Ours),
-        router: settings.metrics_router.clone(),
-        metrics: Arc::clone(&settings.metrics),
+        site: http::Site {
+            policy,
+            checks: Box::new(|_| Checks::Ours),
+            router: settings.metrics_router.clone(),
+            metrics: Arc::clone(&settings.metrics),
+        },
         stopping,
     });
     let places = Arc::new(Semaphore::new(SCRAPERS_MAX));
@@ -108,17 +110,19 @@ impl HttpSide {
         let (stopping, receiver) = watch::channel(false);
         let context = http::Context {
             limits: settings.http_limits,
-            policy: settings.policy.clone(),
             claims: {
                 let door = settings.door.clone();
                 Box::new(move |head| door::claims(&door, head))
             },
-            checks: {
-                let mounts = Arc::clone(&settings.door.mounts);
-                Box::new(move |path| door::checks(&mounts, path))
+            site: http::Site {
+                policy: settings.policy.clone(),
+                checks: {
+                    let mounts = Arc::clone(&settings.door.mounts);
+                    Box::new(move |path| door::checks(&mounts, path))
+                },
+                router: settings.router.clone(),
+                metrics: Arc::clone(&settings.metrics),
             },
-            router: settings.router.clone(),
-            metrics: Arc::clone(&settings.metrics),
             stopping: receiver,
         };
         Self {

@@ -52,7 +52,7 @@ pub(crate) use parlor_hub::outbox::{Bounds, Slow};
 
 pub(crate) use self::{
     addresses::Addresses,
-    connections::SendLimits,
+    connections::{Answered, SendLimits},
     life::millis,
     mailbox::{Carrier, Mail as Letter, Mailbox, Mailboxes},
     outside::{Answer, Publish},

@@ -42,15 +42,9 @@ impl Shard {
             self.connections.counters.refused(Refused::Limit);
             return new.refuse();
         }
-        let place = match &self.settings.addresses {
-            None => None,
-            Some(addresses) => match addresses.take(new.peer().ip()) {
-                Some(place) => Some(Box::new(place)),
-                None => {
-                    self.connections.counters.refused(Refused::AddressLimit);
-                    return new.refuse();
-                }
-            },
+        let Ok(place) = self.place_of(new.peer().ip()) else {
+            self.connections.counters.refused(Refused::AddressLimit);
+            return new.refuse();
         };
         let Ok(key) = self.connections.insert_plain(place) else {
             return new.refuse();
@@ -141,6 +135,8 @@ impl Shard {
                     return self.connections.doom(owner, door::CloseReason::Broken);
                 }
                 self.list_ready(owner);
+                // What a stream told before was told to another.
+                self.stream_ready(owner);
             }
         }
     }

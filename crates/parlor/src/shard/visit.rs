@@ -1,6 +1,10 @@
 //! Clients whose request came to a server of the embedder's, which hands them over.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use parlor_hub::MemberKey;
@@ -9,17 +13,21 @@ use tokio::sync::oneshot;
 
 use super::{
     Shard,
+    addresses::Place,
     connections::{Answered, Stream},
     life::millis,
 };
 use crate::{
-    door,
+    door::Opened,
     front::{Framing, Head},
-    metrics::End,
-    policy::Refusal,
+    metrics::{End, Refused},
 };
 
-/// A request for an upgrade that somebody else has read and will answer.
+/// An address has as many connections as it may.
+#[derive(Debug)]
+pub(super) struct AtLimit;
+
+/// A request for a door that somebody else has read and will answer.
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) method: String,
@@ -58,8 +66,11 @@ impl Shard {
         let boxes = self.mailboxes.iter();
         let count: usize = boxes.map(|mailbox| mailbox.connections()).sum();
         // This one is among them.
-        if self.draining.is_some() || count > self.settings.connections_max {
+        if self.draining.is_some() {
             return;
+        }
+        if count > self.settings.connections_max {
+            return self.connections.counters.refused(Refused::Limit);
         }
         let Visit {
             method,
@@ -69,7 +80,10 @@ impl Shard {
             peer,
             answer,
         } = visit;
-        let Ok(key) = self.connections.insert_visitor(answer) else {
+        let Ok(place) = self.place_of(peer.ip()) else {
+            return self.connections.counters.refused(Refused::AddressLimit);
+        };
+        let Ok(key) = self.connections.insert_visitor(answer, place) else {
             return;
         };
         let due = self.connections.now + millis(self.settings.head_timeout);
@@ -87,14 +101,22 @@ impl Shard {
             framing: Framing::None,
         };
         let settings = Arc::clone(&self.settings);
-        if !door::takes_visits(&settings.door, &head) {
-            let refusal = Refusal::new(404, "not found");
-            self.connections.send(key, &refusal.to_response(), 1);
-            return self.end(key, End::Peer);
-        }
         match self.open_from(key, &head, &settings.visit_policy, Some(peer)) {
+            // Whoever has sent it here knows the shard of each session.
+            None | Some(Opened::Elsewhere(_)) => self.end(key, End::Peer),
             Some(opened) => self.admit(key, opened, &mut []),
-            None => self.end(key, End::Peer),
+        }
+    }
+
+    /// A place among the connections of an address, for one that comes by no socket of ours. An
+    /// address that nobody has told us has no limit.
+    pub(super) fn place_of(&self, ip: IpAddr) -> Result<Option<Box<Place>>, AtLimit> {
+        match &self.settings.addresses {
+            Some(addresses) if !ip.is_unspecified() => {
+                let place = addresses.take(ip).ok_or(AtLimit)?;
+                Ok(Some(Box::new(place)))
+            }
+            Some(_) | None => Ok(None),
         }
     }
 

@@ -140,7 +140,7 @@ fn a_handler_decides_who_may_connect() {
     assert!(other.response.contains("Sec-WebSocket-Protocol: v1"));
     other.send_text("who");
     assert_eq!(other.receive_text(), r#"None Some("v1") None"#);
-    // The doors that need no handler are closed, and what no upgrade is asked for is a page.
+    // The doors that need no handler are closed, and where no upgrade is asked for there may be a page.
     for (path, status) in [
         ("/ws", 404),
         ("/at/%ff", 400),
@@ -154,11 +154,15 @@ fn a_handler_decides_who_may_connect() {
         );
     }
     let plain = "GET /at/tea HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let response = server.exchange(plain.as_bytes()).to_lowercase();
+    assert!(response.starts_with("http/1.1 426 "), "{response}");
     assert!(
-        server
-            .exchange(plain.as_bytes())
-            .starts_with("HTTP/1.1 404 ")
+        response.contains("\r\nupgrade: websocket\r\n"),
+        "{response}"
     );
+    let post = plain.replace("GET", "POST");
+    let response = server.exchange(post.as_bytes());
+    assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
 }
 
 #[test]

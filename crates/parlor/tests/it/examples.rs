@@ -150,7 +150,7 @@ fn the_axum_example_has_pages_an_api_and_an_endpoint() {
     let close = "Host: localhost\r\nConnection: close\r\n";
     // The server begins beside axum's; until then its endpoint answers 503.
     let mut client = loop {
-        let mut stream = example.tcp(&upgrade("/live/news", ""));
+        let mut stream = example.tcp(&upgrade("/rt/news", ""));
         let mut status = [0; 12];
         stream.read_exact(&mut status).unwrap();
         if status.ends_with(b"503") {

@@ -25,6 +25,10 @@ mod hub;
 mod member;
 mod metrics;
 mod mounted;
+mod mounted_doors;
+#[cfg(feature = "http2")]
+mod mounted_http2;
+mod mounted_support;
 mod order;
 mod peer;
 mod polling_support;

@@ -5,10 +5,6 @@ use std::{
     future::pending,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    thread,
     time::Duration,
 };
 
@@ -20,21 +16,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
+#[cfg(feature = "http2")]
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use parlor::{
     BoxError, Connect, Door, Endpoint, Handler, Member, Message, Refusal, Server, ServerHandle,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    runtime::Handle,
-    sync::oneshot,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::JoinHandle,
 };
 
+use crate::mounted_support::{Background, Opaque, serve, tls};
 use crate::support::{Client, block_on, frame, upgrade, wait_until};
 
 /// Echoes, tells who is there, and welcomes before the client is let in.
@@ -119,44 +111,6 @@ async fn shared(request: Request, next: Next) -> Response {
     response
 }
 
-/// A runtime that runs in a thread of its own until it is dropped.
-struct Background {
-    handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Background {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            // An error says that the other end is gone, which is as good.
-            let _ = runtime.block_on(stopped);
-        });
-        Self {
-            handle,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-
-    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.handle.block_on(future)
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let _ = self.thread.take().map(thread::JoinHandle::join);
-    }
-}
-
 fn tcp(address: SocketAddr, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
@@ -214,7 +168,6 @@ fn check_answers(address: SocketAddr) {
         (upgrade("/live/at/tea", ""), 401, "who?"),
         (upgrade("/live/at/tea?barred", ""), 418, "barred"),
         (upgrade("/live/nowhere", ""), 404, "not found"),
-        (upgrade("/live/sse", ""), 404, "not found"),
         (
             upgrade(
                 "/live/at/tea?name=Bo",
@@ -284,66 +237,6 @@ fn below_a_path_of_axum_the_socket_is_taken_over() {
     shards.block_on(server).unwrap().unwrap();
 }
 
-/// A stream that nobody can look into.
-struct Opaque<S>(S);
-
-impl<S: AsyncRead + Unpin> AsyncRead for Opaque<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Opaque<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        // A few bytes at a time, as a slow stream would take them.
-        let some = bytes.get(..bytes.len().min(700)).unwrap_or_default();
-        Pin::new(&mut self.0).poll_write(cx, some)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-/// Serves an application on streams made of sockets; returns the address.
-async fn serve<S, F>(
-    router: Router,
-    make: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
-) -> SocketAddr
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = S> + Send + 'static,
-{
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            stream.set_nodelay(true).unwrap();
-            let (stream, router) = (make(stream), router.clone());
-            tokio::spawn(async move {
-                let mut server = auto::Builder::new(TokioExecutor::new());
-                server.http2().enable_connect_protocol();
-                let service = TowerToHyperService::new(router);
-                let stream = TokioIo::new(stream.await);
-                let _ = server.serve_connection_with_upgrades(stream, service).await;
-            });
-        }
-    });
-    address
-}
-
 #[test]
 fn any_other_stream_is_driven_as_it_is() {
     let runtime = Background::start();
@@ -358,24 +251,7 @@ fn any_other_stream_is_driven_as_it_is() {
 
 #[test]
 fn under_rustls() {
-    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der());
-    let chain = vec![certificate.cert.der().clone()];
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain.clone(), key.unwrap())
-        .unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(chain[0].clone()).unwrap();
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let (acceptor, connector) = tls();
     Background::start().block_on(async {
         let router = mounted().await.router;
         let address = serve(router, move |stream| {
@@ -384,7 +260,6 @@ fn under_rustls() {
         });
         let stream = tokio::net::TcpStream::connect(address.await).await.unwrap();
         let name = "localhost".try_into().unwrap();
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
         let mut stream = connector.connect(name, stream).await.unwrap();
         let request = upgrade("/live/at/tls?name=Ann", "");
         stream.write_all(request.as_bytes()).await.unwrap();

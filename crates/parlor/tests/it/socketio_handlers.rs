@@ -20,6 +20,16 @@ fn serve(io: &SocketIo, shards: usize) -> TestServer {
     )
 }
 
+#[test]
+fn the_files_of_the_client_are_there_for_handlers_too() {
+    let server = TestServer::build(|_| {}, |builder| builder.socketio(&SocketIo::new()));
+    let request =
+        "GET /socket.io/socket.io.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let response = server.exchange(request.as_bytes());
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.contains("application/javascript"), "{response}");
+}
+
 /// What handlers have seen.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);

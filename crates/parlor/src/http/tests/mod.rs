@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Accepted, Assets, Context, Limits, Outcome, Routes, Taken, router, serve};
+use super::{Accepted, Assets, Context, Limits, Outcome, Routes, Site, Taken, router, serve};
 use crate::policy::Checks;
 use crate::policy::Policy;
 
@@ -99,6 +99,7 @@ async fn start(setup: Setup) -> Server {
         assets: setup.assets,
         pages,
         metrics: None,
+        endpoints: Arc::new(|path| path == "/upgrade"),
         draining: Arc::clone(&draining),
     };
     let router = router(routes, &policy, &setup.limits);
@@ -107,11 +108,13 @@ async fn start(setup: Setup) -> Server {
     let (end, ended) = watch::channel(0);
     let context = Rc::new(Context {
         limits: setup.limits,
-        policy,
         claims: Box::new(|head| head.path() == "/door"),
-        checks: Box::new(|_| Checks::Ours),
-        router,
-        metrics: Arc::default(),
+        site: Site {
+            policy,
+            checks: Box::new(|_| Checks::Ours),
+            router,
+            metrics: Arc::default(),
+        },
         stopping,
     });
     let end = Rc::new(end);

@@ -82,16 +82,19 @@ impl Connections {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let outbox = self.cold[tried.slot as usize].outbox.take();
-        let flags = self.hot[tried.slot as usize].flags & (BACKLOG | READ_CLOSED);
-        let Some(socket) = self.remove(tried) else {
+        let flags = self.hot[tried.slot as usize].flags & (BACKLOG | READ_CLOSED | APART);
+        let apart = flags & APART != 0 && self.give_wire(tried, owner);
+        let socket = self.remove(tried);
+        if let Some(socket) = &socket {
+            self.poll.forget(socket.as_fd())?;
+            self.poll.watch(socket.as_fd(), token(owner))?;
+        } else if !apart {
             return Err(io::ErrorKind::NotConnected.into());
-        };
-        self.poll.forget(socket.as_fd())?;
-        self.poll.watch(socket.as_fd(), token(owner))?;
+        }
         self.hold(owner, 0);
         let hot = &mut self.hot[owner.slot as usize];
         hot.flags = hot.flags & !PLAIN | flags;
-        hot.socket = Some(socket);
+        hot.socket = socket;
         if let Some(outbox) = &outbox {
             let due = outbox.progress + self.limits.stall_ms;
             self.wheel.set_earlier(owner.slot, due);

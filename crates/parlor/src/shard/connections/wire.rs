@@ -6,7 +6,7 @@ use std::{
     fmt, io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -22,7 +22,11 @@ use tokio::{
 use super::{APART, Connections, PLAIN, Read, Stage, token};
 use crate::{
     door::CloseReason,
-    shard::mailbox::{Mail, Mailbox},
+    metrics::Door,
+    shard::{
+        addresses::Place,
+        mailbox::{Mail, Mailbox},
+    },
 };
 
 /// Where the bytes of such a connection go.
@@ -35,8 +39,16 @@ pub(crate) enum Wire {
     Stream(Box<Pipe>),
 }
 
-/// The answer to a request, as HTTP/1.1, and the connection that it is for.
-pub(crate) type Answered = (MemberKey, Vec<u8>);
+/// The answer to a request.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// The connection that it is for.
+    pub(crate) key: MemberKey,
+    /// HTTP/1.1.
+    pub(crate) bytes: Vec<u8>,
+    /// They are only a head, behind which the connection's own bytes come.
+    pub(crate) goes_on: bool,
+}
 
 /// What carries bytes in both directions.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
@@ -54,7 +66,8 @@ pub(crate) struct Pipe {
 
 /// Tells the shard that a stream can go on.
 struct Alarm {
-    key: MemberKey,
+    /// Whose it is, which may change.
+    key: Mutex<MemberKey>,
     mailbox: Arc<Mailbox>,
     told: AtomicBool,
 }
@@ -67,7 +80,8 @@ impl Wake for Alarm {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.told.swap(true, Ordering::AcqRel) {
             // A shard that cannot be woken has ended, and its connections with it.
-            let _ = self.mailbox.post(&mut vec![Mail::Ready(self.key)], 0);
+            let key = *self.key.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = self.mailbox.post(&mut vec![Mail::Ready(key)], 0);
         }
     }
 }
@@ -126,16 +140,23 @@ impl Connections {
     pub(crate) fn insert_visitor(
         &mut self,
         answer: oneshot::Sender<Answered>,
+        place: Option<Box<Place>>,
     ) -> io::Result<MemberKey> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => self.grow()?,
         };
-        self.hot[slot as usize].flags |= APART;
+        let hot = &mut self.hot[slot as usize];
+        hot.flags |= APART;
+        // No door has let it in yet.
+        hot.door = Door::Http;
         let cold = &mut self.cold[slot as usize];
         cold.stage = Stage::Head(None);
         cold.heard = self.now;
         self.open += 1;
+        if let Some(place) = place {
+            self.places.insert(slot, place);
+        }
         self.wires.insert(slot, Wire::Answer(answer));
         Ok(self.key(slot))
     }
@@ -158,7 +179,7 @@ impl Connections {
         mailbox: Arc<Mailbox>,
     ) {
         let alarm = Arc::new(Alarm {
-            key,
+            key: Mutex::new(key),
             mailbox,
             told: AtomicBool::new(false),
         });
@@ -169,6 +190,22 @@ impl Connections {
             ending: false,
         };
         self.wires.insert(key.slot, Wire::Stream(Box::new(pipe)));
+    }
+
+    /// Makes one connection's stream another's, to which nothing was told of it yet: it has to be
+    /// looked at.
+    pub(super) fn give_wire(&mut self, from: MemberKey, to: MemberKey) -> bool {
+        let Some(Wire::Stream(pipe)) = self.wires.remove(&from.slot) else {
+            return false;
+        };
+        *pipe
+            .alarm
+            .key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = to;
+        pipe.alarm.told.store(false, Ordering::Release);
+        self.wires.insert(to.slot, Wire::Stream(pipe));
+        true
     }
 
     /// A stream can go on. False where the connection has none.
@@ -194,12 +231,19 @@ impl Connections {
         let Wire::Answer(answer) = wire.insert(Wire::Nowhere) else {
             return bytes;
         };
-        // Behind the head of an upgrade the connection's own bytes begin; a refusal has a body.
-        let is_upgrade = bytes.starts_with(b"HTTP/1.1 101 ");
+        // Behind the head of an upgrade, and of an event stream, the connection's own bytes begin; a
+        // refusal has a body.
+        let streams = self.hot[key.slot as usize].door == Door::Sse;
+        let goes_on = streams || bytes.starts_with(b"HTTP/1.1 101 ");
         let head = bytes.windows(4).position(|end| end == b"\r\n\r\n");
-        let end = head.filter(|_| is_upgrade).map_or(bytes.len(), |at| at + 4);
+        let end = head.filter(|_| goes_on).map_or(bytes.len(), |at| at + 4);
         let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-        if answer.send((key, head.to_vec())).is_err() {
+        let answered = Answered {
+            key,
+            bytes: head.to_vec(),
+            goes_on,
+        };
+        if answer.send(answered).is_err() {
             self.doom(key, CloseReason::Broken);
         }
         rest
