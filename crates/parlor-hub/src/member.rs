@@ -80,11 +80,18 @@ pub(crate) struct Member {
     extra: Option<Box<Extra>>,
 }
 
-/// What few members have.
+/// What a member of two rooms has.
 #[derive(Debug, Default)]
 struct Extra {
+    second: Option<Membership>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few members have.
+#[derive(Debug, Default)]
+struct Rare {
     profile: Profile,
-    /// Rooms beyond the first, sorted by key.
+    /// Rooms beyond the second, sorted by key.
     more: Vec<Membership>,
 }
 
@@ -190,7 +197,16 @@ impl Member {
     }
 
     pub(crate) fn profile(&self) -> Option<&Profile> {
-        self.extra.as_deref().map(|extra| &extra.profile)
+        self.rare().map(|rare| &rare.profile)
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.extra.as_deref()?.rare.as_deref()
+    }
+
+    fn rare_or_new(&mut self) -> &mut Rare {
+        let extra = self.extra.get_or_insert_default();
+        extra.rare.get_or_insert_default()
     }
 
     pub(crate) fn name(&self) -> Option<&Arc<str>> {
@@ -213,7 +229,7 @@ impl Member {
         if name.is_none() && data.is_none() {
             return false;
         }
-        let profile = &mut self.extra.get_or_insert_default().profile;
+        let profile = &mut self.rare_or_new().profile;
         let mut changed = false;
         if name.is_some() && profile.name != name {
             profile.name = name;
@@ -227,26 +243,25 @@ impl Member {
     }
 
     pub(crate) fn membership(&self, room: RoomKey) -> Option<&Membership> {
-        if let Some(first) = &self.first
-            && first.room == room
-        {
-            return Some(first);
-        }
-        let more = &self.extra.as_deref()?.more;
-        let at = more
-            .binary_search_by_key(&room, |membership| membership.room)
-            .ok()?;
-        more.get(at)
+        let second = || self.extra.as_deref()?.second.as_ref();
+        let is_it = |held: &&Membership| held.room == room;
+        let few = self.first.as_ref().filter(is_it);
+        few.or_else(|| second().filter(is_it)).or_else(|| {
+            let more = &self.rare()?.more;
+            more.get(place(more, room).ok()?)
+        })
     }
 
     pub(crate) fn membership_mut(&mut self, room: RoomKey) -> Option<&mut Membership> {
         if self.first.is_some_and(|first| first.room == room) {
             return self.first.as_mut();
         }
-        let more = &mut self.extra.as_deref_mut()?.more;
-        let at = more
-            .binary_search_by_key(&room, |membership| membership.room)
-            .ok()?;
+        let extra = self.extra.as_deref_mut()?;
+        if extra.second.is_some_and(|second| second.room == room) {
+            return extra.second.as_mut();
+        }
+        let more = &mut extra.rare.as_deref_mut()?.more;
+        let at = place(more, room).ok()?;
         more.get_mut(at)
     }
 
@@ -258,14 +273,19 @@ impl Member {
             wanted: false,
             in_flight: 0,
         };
-        let in_first = self.first.is_none_or(|first| first.room == room);
-        let more = self.extra.as_deref().map_or(&[][..], |extra| &extra.more);
-        let place = more.binary_search_by_key(&room, |membership| membership.room);
-        match place {
-            Err(_) if in_first => self.first.get_or_insert(fresh),
-            Ok(at) => &mut self.extra.get_or_insert_default().more[at],
+        let is_free = |held: Option<Membership>| held.is_none_or(|held| held.room == room);
+        let more = self.rare().map_or(&[][..], |rare| &rare.more);
+        let second = self.extra.as_ref().and_then(|extra| extra.second);
+        let in_second = second.is_some_and(|second| second.room == room);
+        match place(more, room) {
+            Ok(at) => &mut self.rare_or_new().more[at],
+            Err(_) if is_free(self.first) && !in_second => self.first.get_or_insert(fresh),
+            Err(_) if is_free(second) => {
+                let extra = self.extra.get_or_insert_default();
+                extra.second.get_or_insert(fresh)
+            }
             Err(at) => {
-                let more = &mut self.extra.get_or_insert_default().more;
+                let more = &mut self.rare_or_new().more;
                 more.reserve_exact(1);
                 more.insert(at, fresh);
                 &mut more[at]
@@ -276,25 +296,39 @@ impl Member {
     pub(crate) fn forget(&mut self, room: RoomKey) {
         if self.first.is_some_and(|first| first.room == room) {
             self.first = None;
-        } else if let Some(extra) = &mut self.extra {
-            if let Ok(at) = extra.more.binary_search_by_key(&room, |held| held.room) {
-                extra.more.remove(at);
+            return;
+        }
+        let Some(extra) = &mut self.extra else { return };
+        extra.second.take_if(|second| second.room == room);
+        if let Some(rare) = &mut extra.rare {
+            if let Ok(at) = place(&rare.more, room) {
+                rare.more.remove(at);
             }
-            if extra.more.is_empty() && extra.profile == Profile::default() {
-                self.extra = None;
+            if rare.more.is_empty() && rare.profile == Profile::default() {
+                extra.rare = None;
             }
+        }
+        if extra.second.is_none() && extra.rare.is_none() {
+            self.extra = None;
         }
     }
 
     pub(crate) fn rooms(&self) -> impl Iterator<Item = &Membership> {
-        self.first
-            .iter()
-            .chain(self.extra.iter().flat_map(|extra| &extra.more))
+        let second = self.extra.iter().flat_map(|extra| &extra.second);
+        let more = self.rare().into_iter().flat_map(|rare| &rare.more);
+        self.first.iter().chain(second).chain(more)
     }
 
     pub(crate) fn rooms_len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.extra.as_ref().map_or(0, |extra| extra.more.len())
+        let second = self.extra.as_ref().and_then(|extra| extra.second);
+        let more = self.rare().map_or(0, |rare| rare.more.len());
+        usize::from(self.first.is_some()) + usize::from(second.is_some()) + more
     }
+}
+
+/// Where a room stands in a sorted list, or is to stand.
+fn place(sorted: &[Membership], room: RoomKey) -> Result<usize, usize> {
+    sorted.binary_search_by_key(&room, |membership| membership.room)
 }
 
 impl Membership {
@@ -414,6 +448,7 @@ mod tests {
     #[test]
     fn an_idle_member_of_one_room_costs_at_most_48_bytes() {
         assert!(size_of::<Member>() <= 40, "{}", size_of::<Member>());
+        assert!(size_of::<Extra>() <= 24, "{}", size_of::<Extra>());
         assert_eq!(size_of::<MemberKey>(), 8);
     }
 
@@ -460,7 +495,14 @@ mod tests {
         assert!(member.membership(RoomKey(5)).is_none());
         // A room kept beyond the first is not taken twice when the first place is free.
         member.enter(RoomKey(7));
+        member.enter(RoomKey(3));
         assert_eq!(member.rooms_len(), 4);
+        member.forget(RoomKey(3));
+        for room in [1, 7, 9] {
+            member.enter(RoomKey(room));
+        }
+        assert_eq!(member.rooms_len(), 3);
+        assert_eq!(member.rooms().count(), 3);
         for room in [9, 1, 7, 3, 3] {
             member.forget(RoomKey(room));
         }
