@@ -260,10 +260,8 @@ impl Shard {
             .set(key.slot, self.connections.now + interval);
         match caller {
             Some(caller) => self.begin_serving(key, &caller),
+            None if timed => self.call_start(key),
             None => self.send_reply(key),
-        }
-        if timed {
-            self.call(key, |session, turn| session.start(turn));
         }
         self.perform();
         if !rest.is_empty() {

@@ -225,8 +225,25 @@ impl Shard {
         self.call_by(key, tried.unwrap_or(key), body);
     }
 
+    /// Has a session begin. What it says goes out behind the answer to its request, which is in the
+    /// reply already.
+    pub(super) fn call_start(&mut self, key: MemberKey) {
+        self.call_behind(key, key, |session, turn| session.start(turn));
+    }
+
     /// The same, with the reply going out by another connection.
     pub(super) fn call_by(
+        &mut self,
+        key: MemberKey,
+        by: MemberKey,
+        body: impl FnOnce(&mut dyn Session, &mut Turn<'_>) -> Then,
+    ) {
+        self.reply.clear();
+        self.call_behind(key, by, body);
+    }
+
+    /// The same, with the reply going out behind what is in it.
+    fn call_behind(
         &mut self,
         key: MemberKey,
         by: MemberKey,
@@ -241,7 +258,7 @@ impl Shard {
         let served = self.connections.hot[key.slot as usize].flags & SERVED != 0;
         let caller = served.then(|| session.caller().cloned()).flatten();
         let mut reply = std::mem::take(&mut self.reply);
-        reply.clear();
+        let before = reply.len();
         let mut turn = Turn {
             key,
             now: self.connections.now,
@@ -263,7 +280,7 @@ impl Shard {
         }
         if result.is_err() {
             // It may end within a frame.
-            reply.clear();
+            reply.truncate(before);
         }
         self.connections.send(by, &reply, 1);
         if reply.capacity() > KEEP_BYTES {

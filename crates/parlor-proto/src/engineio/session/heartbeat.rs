@@ -10,13 +10,10 @@ use crate::engineio::{Options, Version};
 /// now, so that a server that stood still does not end the sessions of clients that did not.
 const LATENESS_MAX: u64 = 10;
 
-/// What is waited for, and until when.
+/// What is waited for, and until when: the deadline, and in the lowest bit whether a ping is to be
+/// sent then, and not the session to be ended (version 4).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heartbeat {
-    deadline: u64,
-    /// Version 4: a ping is to be sent then, and not the session to be ended.
-    ping: bool,
-}
+pub(super) struct Heartbeat(u64);
 
 impl Heartbeat {
     /// From the opening, or from a sign of life.
@@ -25,32 +22,26 @@ impl Heartbeat {
             Version::V4 => options.ping_interval,
             Version::V3 => options.ping_interval.saturating_add(options.ping_timeout),
         };
-        Self {
-            ping: version == Version::V4,
-            ..Self::until(now, wait)
-        }
+        let Self(end) = Self::until(now, wait);
+        Self(end | u64::from(version == Version::V4))
     }
 
     /// The end, after some time.
     pub(super) fn until(now: u64, wait: Duration) -> Self {
-        Self {
-            deadline: now.saturating_add(millis(wait)),
-            ping: false,
-        }
+        let deadline = now.saturating_add(millis(wait));
+        Self(deadline.min(u64::MAX >> 1) << 1)
     }
 
-    pub(super) const fn deadline(&self) -> u64 {
-        self.deadline
+    pub(super) const fn deadline(self) -> u64 {
+        self.0 >> 1
     }
 
     /// At the deadline: what to wait for after a ping; none where the session ends instead.
-    pub(super) fn ping(&self, options: &Options, now: u64) -> Option<Self> {
-        let late = now.saturating_sub(self.deadline);
-        let start = if late <= LATENESS_MAX {
-            self.deadline
-        } else {
-            now
-        };
-        self.ping.then(|| Self::until(start, options.ping_timeout))
+    pub(super) fn ping(self, options: &Options, now: u64) -> Option<Self> {
+        let deadline = self.deadline();
+        let late = now.saturating_sub(deadline);
+        let start = if late <= LATENESS_MAX { deadline } else { now };
+        let pings = self.0 & 1 == 1;
+        pings.then(|| Self::until(start, options.ping_timeout))
     }
 }

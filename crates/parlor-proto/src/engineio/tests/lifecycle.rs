@@ -427,7 +427,7 @@ fn causes_have_the_reasons_that_applications_know() {
 
 #[test]
 fn an_idle_websocket_session_is_small() {
-    assert!(size_of::<Session>() <= 64, "{}", size_of::<Session>());
+    assert!(size_of::<Session>() <= 56, "{}", size_of::<Session>());
     let mut bench = Bench::websocket(Version::V4);
     assert_eq!(bench.drain(), "");
     assert_eq!(bench.session.buffered_bytes(), 0);
@@ -443,7 +443,7 @@ fn extreme_settings_do_no_harm() {
         ..Options::default()
     };
     let mut session = Session::polling("", Version::V3, &options, u64::MAX - 1);
-    assert_eq!(session.next_deadline(), Some(u64::MAX));
+    assert_eq!(session.next_deadline(), Some(u64::MAX >> 1));
     session.close(&options, u64::MAX - 1);
     session.handle_timeout(&options, u64::MAX);
     assert_eq!(session.state(), State::Closed);

@@ -41,6 +41,16 @@ pub(crate) struct Engine {
     /// While it goes over polling.
     plain: Option<Box<Plain>>,
     meter: Option<Box<Meter>>,
+    /// What most sessions have neither need of nor memory for.
+    edge: Option<Box<Edge>>,
+}
+
+/// What a session has that begins or ends.
+#[derive(Debug, Default)]
+struct Edge {
+    /// When its client is told that it is open, where that is not done: milliseconds of the
+    /// shard's clock.
+    begins: Option<u64>,
     /// Why it has ended.
     cause: Option<CloseCause>,
     /// The application knows that it has ended.
@@ -49,13 +59,11 @@ pub(crate) struct Engine {
     kept: bool,
     /// What a WebSocket is closed with, where that is not nothing.
     goodbye: Option<(CloseCode, &'static str)>,
-    /// When its client is told that it is open, where that is not done: milliseconds of the
-    /// shard's clock.
-    begins: Option<u64>,
 }
 
-/// How long the answer to a handshake is ahead of the first message, in milliseconds: a client that
-/// begins to listen when its socket is open would miss what came in the same read.
+/// In revision 3, how long the answer to a handshake is ahead of the first message, in
+/// milliseconds: a client that begins to listen when its socket is open would miss what came in
+/// the same read. Clients of revision 4 listen from the start, and get both at once.
 const OPEN_AFTER_MS: u64 = 3;
 
 /// Splits an engine into its application and the port that it is called with.
@@ -97,11 +105,7 @@ impl Engine {
             socket: Some(Connection::new(Role::Server, agreement)),
             plain: None,
             meter: meter(turn),
-            cause: None,
-            told: false,
-            kept: false,
-            goodbye: None,
-            begins: None,
+            edge: None,
         }
     }
 
@@ -136,17 +140,39 @@ impl Engine {
             socket: None,
             plain: Some(plain),
             meter: meter(turn),
-            cause: None,
-            told: false,
-            kept: false,
-            goodbye: None,
-            begins: None,
+            edge: None,
         }
+    }
+
+    fn edge(&mut self) -> &mut Edge {
+        self.edge.get_or_insert_default()
+    }
+
+    /// When its client is to be told that it is open, where that is not done.
+    fn begins(&self) -> Option<u64> {
+        self.edge.as_ref()?.begins
+    }
+
+    /// Why it has ended.
+    fn cause(&self) -> Option<CloseCause> {
+        self.edge.as_ref()?.cause
+    }
+
+    /// Whether the application knows that it has ended.
+    fn is_told(&self) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.told)
+    }
+
+    fn goodbye(&self) -> Option<(CloseCode, &'static str)> {
+        self.edge.as_ref()?.goodbye
     }
 
     /// Says that the session is open.
     fn begin(&mut self, turn: &mut Turn<'_>) -> Then {
-        self.begins = None;
+        self.edge.take_if(|edge| {
+            edge.begins = None;
+            edge.cause.is_none() && !edge.told && edge.goodbye.is_none()
+        });
         let (application, port) = port!(self, turn.now, turn.stalled);
         application.open(port, turn);
         self.settle(turn)
@@ -193,7 +219,7 @@ impl Engine {
         turn.tools.traffic.messages_in += 1;
         turn.tools.traffic.bytes_in += len as u64;
         if is_over_rate(&mut self.meter, len, turn) {
-            self.goodbye = Some((CloseCode::POLICY_VIOLATION, "rate limit"));
+            self.edge().goodbye = Some((CloseCode::POLICY_VIOLATION, "rate limit"));
             return self.session.close(&self.mount.options, turn.now);
         }
         let (application, port) = port!(self, turn.now, turn.stalled);
@@ -225,7 +251,7 @@ impl Engine {
                     }
                 }
                 Output::CloseSocket => {
-                    let (code, text) = self.goodbye.unzip();
+                    let (code, text) = self.goodbye().unzip();
                     if let Some(socket) = self.current() {
                         socket.close(code, text.unwrap_or_default(), None, reply);
                     }
@@ -241,7 +267,7 @@ impl Engine {
                         tools.sessions.upgraded(self.sid);
                     }
                 }
-                Output::Closed(cause) => self.cause = Some(cause),
+                Output::Closed(cause) => self.edge().cause = Some(cause),
                 _ => {}
             }
         }
@@ -250,10 +276,10 @@ impl Engine {
     /// Does what the session wants done.
     fn settle(&mut self, turn: &mut Turn<'_>) -> Then {
         self.flush(turn.tools, turn.reply);
-        match self.cause {
-            Some(cause) if !self.told => {
+        match self.cause() {
+            Some(cause) if !self.is_told() => {
                 self.tell_end(cause, turn);
-                let over_rate = matches!(self.goodbye, Some((CloseCode::POLICY_VIOLATION, _)));
+                let over_rate = matches!(self.goodbye(), Some((CloseCode::POLICY_VIOLATION, _)));
                 Then::Linger(if over_rate { End::Rate } else { end(cause) })
             }
             _ => Then::Continue,
@@ -262,10 +288,10 @@ impl Engine {
 
     /// Tells the application of the end, once.
     fn tell_end(&mut self, cause: CloseCause, turn: &mut Turn<'_>) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.edge().told, true) {
             turn.tools.sessions.remove(self.sid);
             self.application.closed(cause, turn);
-            self.kept = self.application.stays_until().is_some();
+            self.edge().kept = self.application.stays_until().is_some();
         }
     }
 
@@ -408,15 +434,15 @@ impl Session for Engine {
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) -> Then {
-        if self.socket.is_some() {
-            self.begins = Some(turn.now + OPEN_AFTER_MS);
+        if self.socket.is_some() && self.session.version() == Version::V3 {
+            self.edge().begins = Some(turn.now + OPEN_AFTER_MS);
             return Then::Continue;
         }
         self.begin(turn)
     }
 
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
-        if self.begins.is_some() {
+        if self.begins().is_some() {
             let then = self.begin(turn);
             if then != Then::Continue {
                 return then;
@@ -563,13 +589,13 @@ impl Session for Engine {
     }
 
     fn heartbeat(&self) -> Heartbeat {
-        if self.told {
+        if self.is_told() {
             return Heartbeat::At(self.application.stays_until().unwrap_or(0));
         }
-        if self.cause.is_some() {
+        if self.cause().is_some() {
             return Heartbeat::At(0);
         }
-        if let Some(begins) = self.begins {
+        if let Some(begins) = self.begins() {
             return Heartbeat::At(begins);
         }
         let application = self.application.next_deadline();
@@ -580,7 +606,7 @@ impl Session for Engine {
     fn beat(&mut self, _: &mut Turn<'_>) {}
 
     fn timeout(&mut self, turn: &mut Turn<'_>) -> Then {
-        if self.begins.is_some() {
+        if self.begins().is_some() {
             return self.begin(turn);
         }
         self.session.handle_timeout(&self.mount.options, turn.now);
@@ -589,18 +615,18 @@ impl Session for Engine {
             let (application, port) = port!(self, turn.now, turn.stalled);
             application.timeout(port, turn);
         }
-        if self.told && self.application.stays_until().is_none() {
+        if self.is_told() && self.application.stays_until().is_none() {
             return Then::End;
         }
         self.settle(turn)
     }
 
     fn has_ended(&self) -> bool {
-        self.kept
+        self.edge.as_ref().is_some_and(|edge| edge.kept)
     }
 
     fn stays(&self) -> bool {
-        self.told && self.application.stays_until().is_some()
+        self.is_told() && self.application.stays_until().is_some()
     }
 
     fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) {
@@ -608,8 +634,8 @@ impl Session for Engine {
             let (application, port) = port!(self, turn.now, turn.stalled);
             application.shutdown(port, turn);
         }
-        self.goodbye = goodbye(reason);
-        if self.goodbye.is_some() {
+        self.edge().goodbye = goodbye(reason);
+        if self.goodbye().is_some() {
             self.session.close(&self.mount.options, turn.now);
         }
         self.settle(turn);
@@ -625,7 +651,7 @@ impl Session for Engine {
     }
 
     fn ended(&mut self, end: End, turn: &mut Turn<'_>) {
-        if self.told {
+        if self.is_told() {
             return;
         }
         let cause = match end {
