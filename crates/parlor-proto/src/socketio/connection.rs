@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use super::decoder::Decoder;
 use super::encoder::Encoded;
@@ -53,7 +54,7 @@ pub struct Connection {
     parser: Option<Parser>,
     decoder: Decoder,
     /// None once a namespace is connected.
-    connect_deadline: Option<u64>,
+    connect_deadline: Option<NonZeroU64>,
     slots: Vec<Slot>,
 }
 
@@ -99,11 +100,13 @@ impl Connection {
             (Parsers::Msgpack, _) => Some(Parser::Msgpack),
         };
         let timeout = u64::try_from(options.connect_timeout.as_millis()).unwrap_or(u64::MAX);
+        let due = NonZeroU64::new(now.saturating_add(timeout));
         let mut new = Self {
             version,
             parser,
             decoder: Decoder::new(),
-            connect_deadline: Some(now.saturating_add(timeout)),
+            // One at 0 is as good at 1.
+            connect_deadline: Some(due.unwrap_or(NonZeroU64::MIN)),
             slots: Vec::new(),
         };
         if version == Version::V4 {
@@ -274,7 +277,7 @@ impl Connection {
         }
         if self
             .connect_deadline
-            .is_some_and(|deadline| deadline <= now)
+            .is_some_and(|deadline| deadline.get() <= now)
         {
             self.connect_deadline = None;
             return Some(Event::ConnectTimeout);
@@ -288,7 +291,8 @@ impl Connection {
     pub fn next_deadline(&self) -> Option<u64> {
         let acks = self.slots.iter().filter_map(|slot| slot.acks.as_ref());
         let acks = acks.map(|acks| acks.from);
-        let earliest = acks.chain(self.connect_deadline).min();
+        let connect = self.connect_deadline.map(NonZeroU64::get);
+        let earliest = acks.chain(connect).min();
         earliest.filter(|deadline| *deadline < u64::MAX)
     }
 

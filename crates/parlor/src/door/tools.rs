@@ -129,10 +129,10 @@ impl Tools {
             self.random.resize(POOL_BYTES, 0);
             getrandom::fill(&mut self.random).map_err(io::Error::other)?;
         }
-        let rest = self.random.split_off(self.random.len() - N);
-        Ok(std::array::from_fn(|i| {
-            rest.get(i).copied().unwrap_or_default()
-        }))
+        let rest = self.random.len() - N;
+        let drawn = self.random.last_chunk().copied().unwrap_or([0; N]);
+        self.random.truncate(rest);
+        Ok(drawn)
     }
 
     /// The secret of a member that has no socket of Socket.IO: those end with a zero, so that their

@@ -92,7 +92,7 @@ pub(crate) trait Applications: fmt::Debug + Send + Sync {
 pub(crate) struct Forbidden;
 
 /// A request for a new session that is faultless so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
     pub(crate) sid: &'a str,
     pub(crate) version: Version,
@@ -100,7 +100,8 @@ pub(crate) struct Opening<'a> {
     /// The request target: path and query.
     pub(crate) target: &'a str,
     pub(crate) headers: &'a [httparse::Header<'a>],
-    pub(crate) peer: SocketAddr,
+    /// Where it came from. Many have no use for it, and to find out costs a call of the kernel.
+    pub(crate) peer: &'a dyn Fn() -> SocketAddr,
 }
 
 /// A session, as its application sees it.

@@ -75,14 +75,10 @@ impl Applications for Opener {
             .headers
             .iter()
             .map(|header| (header.name, header.value));
-        let head = Head::new("GET", opening.target, fields, opening.peer);
+        let peer = (opening.peer)();
+        let head = Head::new("GET", opening.target, fields, peer);
         let handle = (self.0)(&head).ok_or(Forbidden)?;
-        let session = Session::new(
-            opening.sid,
-            opening.peer,
-            opening.version,
-            opening.transport,
-        );
+        let session = Session::new(opening.sid, peer, opening.version, opening.transport);
         Ok(Box::new(Embedded { session, handle }))
     }
 }

@@ -73,7 +73,7 @@ pub(in crate::door) fn open_socket(
     head: &Head<'_, '_>,
     mount: &Arc<Mount>,
     policy: &Policy,
-    peer: impl FnOnce() -> SocketAddr,
+    peer: impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
     let provenance = Provenance::of_head(head.headers);
@@ -118,7 +118,7 @@ pub(in crate::door) fn open_socket(
         transport: opening.transport(),
         target: head.target,
         headers: head.headers,
-        peer: peer(),
+        peer: &peer,
     };
     let application = mount.applications.open(&opening, turn);
     let application = application.map_err(|_| ErrorCode::Forbidden)?;
@@ -210,7 +210,7 @@ fn open_application(
         transport: opening.transport(),
         target: &ask.target,
         headers: &headers,
-        peer: ask.peer,
+        peer: &|| ask.peer,
     };
     let application = mount.applications.open(&opening, turn);
     let application = application.map_err(|_| ErrorCode::Forbidden)?;

@@ -12,21 +12,29 @@ use super::{Mount, sid::Sid};
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     sessions: HashMap<Sid, Entry>,
+    /// Where sessions were opened: as many as the server has.
+    mounts: Vec<Arc<Mount>>,
 }
 
 /// One session.
 #[derive(Debug)]
 struct Entry {
-    /// Where it was opened: it is unknown elsewhere.
-    mount: Arc<Mount>,
     key: MemberKey,
+    /// Where it was opened, as an index: it is unknown elsewhere.
+    mount: u16,
     known: Known,
 }
 
 impl Registry {
     pub(super) fn add(&mut self, sid: Sid, mount: &Arc<Mount>, key: MemberKey, known: Known) {
-        let mount = Arc::clone(mount);
-        self.sessions.insert(sid, Entry { mount, key, known });
+        let held = self.mounts.iter().position(|own| Arc::ptr_eq(own, mount));
+        let at = held.unwrap_or_else(|| {
+            self.mounts.push(Arc::clone(mount));
+            self.mounts.len() - 1
+        });
+        // There are fewer paths than that.
+        let mount = u16::try_from(at).unwrap_or(u16::MAX);
+        self.sessions.insert(sid, Entry { key, mount, known });
     }
 
     pub(super) fn remove(&mut self, sid: Sid) {
@@ -36,7 +44,8 @@ impl Registry {
     /// What there is of the session that a client names.
     pub(super) fn known(&self, sid: &str, mount: &Arc<Mount>) -> Option<Known> {
         let entry = self.sessions.get(&Sid::parse(sid)?)?;
-        Arc::ptr_eq(&entry.mount, mount).then_some(entry.known)
+        let own = self.mounts.get(usize::from(entry.mount))?;
+        Arc::ptr_eq(own, mount).then_some(entry.known)
     }
 
     /// The connection of the session that a client names.

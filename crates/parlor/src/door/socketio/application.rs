@@ -9,7 +9,7 @@ use parlor_proto::{
 };
 
 use super::{
-    Desk, Settings, SocketIo, held,
+    Desk, Rare, Settings, SocketIo, held,
     said::packet_of,
     served::{Served, member},
     sockets::short_secret,
@@ -82,11 +82,11 @@ impl Applications for WithHandlers {
         let mut connected = connect(&self.0, (room, None), opening, turn)?;
         let fields = opening.headers.iter();
         let fields = fields.map(|header| (header.name, header.value));
-        let head = Head::new("GET", opening.target, fields, opening.peer);
+        let head = Head::new("GET", opening.target, fields, (opening.peer)());
         connected.served = Some(Box::new(Served {
             io: Arc::clone(&self.1),
             head: Arc::new(head),
-            member: member(turn, opening.peer).ok_or(Forbidden)?,
+            member: member(turn, (opening.peer)()).ok_or(Forbidden)?,
         }));
         Ok(Box::new(connected))
     }
@@ -110,11 +110,14 @@ fn connect(
         pending: Vec::new(),
         last_token: 0,
         room,
-        engine_id: (version == Version::V3).then(|| opening.sid.into()),
         served: None,
         fault: None,
-        wanted: None,
-        stays_until: None,
+        rare: (version == Version::V3).then(|| {
+            Box::new(Rare {
+                engine_id: Some(opening.sid.into()),
+                ..Rare::default()
+            })
+        }),
     })
 }
 
@@ -194,15 +197,16 @@ impl Application for SocketIo {
     }
 
     fn next_deadline(&self) -> Option<u64> {
-        self.stays_until.or_else(|| self.connection.next_deadline())
+        let stays_until = Self::stays_until(self);
+        stays_until.or_else(|| self.connection.next_deadline())
     }
 
     fn stays_until(&self) -> Option<u64> {
-        self.stays_until
+        Self::stays_until(self)
     }
 
     fn timeout(&mut self, port: &mut Port<'_>, turn: &mut Turn<'_>) {
-        if self.stays_until.is_some_and(|until| until <= turn.now) {
+        if Self::stays_until(self).is_some_and(|until| until <= turn.now) {
             return self.stay_no_longer(turn);
         }
         self.do_due(&mut Desk { port, turn });
@@ -230,7 +234,7 @@ impl Application for SocketIo {
 
     /// Nobody is sent a DISCONNECT, after which clients would not come back by themselves.
     fn shutdown(&mut self, _: &mut Port<'_>, turn: &mut Turn<'_>) {
-        if self.stays_until.is_some() {
+        if Self::stays_until(self).is_some() {
             self.stay_no_longer(turn);
         }
         self.fault = Some(DisconnectReason::ServerShuttingDown);

@@ -254,7 +254,7 @@ impl SocketIo {
         };
         if with_own && let Some(at) = self.place(namespace) {
             let name = turn.hub.name_of(turn.key).map(|name| &**name);
-            each(&self.sockets[at].id, name, None);
+            each(&self.sockets[at].id.to_text(), name, None);
         }
         for peer in roster.iter().flat_map(|roster| &roster.peers) {
             let data = peer.data.as_ref();

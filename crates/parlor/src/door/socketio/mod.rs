@@ -30,7 +30,7 @@ use self::{
     recovery::{Pid, Recoverable},
     said::{MAIN, namespace},
     served::{Live, Served},
-    sockets::socket_id,
+    sockets::SocketId,
 };
 use super::{News, Turn, engineio::Port};
 
@@ -63,12 +63,19 @@ pub(crate) struct SocketIo {
     last_token: u64,
     /// The room that a socket is in from its beginning.
     room: RoomName,
-    /// The session's id, for clients whose sockets are called so.
-    engine_id: Option<Box<str>>,
     /// Where sockets have handlers.
     served: Option<Box<Served>>,
     /// Why the client is being cut.
     fault: Option<DisconnectReason>,
+    /// What most connections have neither need of nor memory for.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few connections have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The session's id, for clients whose sockets are called so.
+    engine_id: Option<Box<str>>,
     /// While sessions are being restored.
     wanted: Option<Box<Wanted>>,
     /// The connection is lost; until then the member stays: milliseconds of the shard's clock.
@@ -89,7 +96,7 @@ struct Wanted {
 struct Socket {
     /// None for the main one.
     namespace: Option<Arc<str>>,
-    id: Arc<str>,
+    id: SocketId,
     /// The rooms that it is in or has asked to join, as the hub knows them.
     rooms: Vec<RoomName>,
     /// How many of its first rooms it is in; in all of them its client is told that it is connected.
@@ -160,6 +167,19 @@ struct Desk<'a, 'p, 't> {
 }
 
 impl SocketIo {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn engine_id(&self) -> Option<&str> {
+        self.rare.as_ref()?.engine_id.as_deref()
+    }
+
+    /// Where the connection is lost: until when the member stays.
+    fn stays_until(&self) -> Option<u64> {
+        self.rare.as_ref()?.stays_until
+    }
+
     fn place(&self, namespace: &str) -> Option<usize> {
         let mut sockets = self.sockets.iter();
         sockets.position(|socket| socket.namespace() == namespace)
@@ -239,9 +259,9 @@ impl SocketIo {
         let Some(member) = desk.turn.hub.id_of(desk.turn.key) else {
             return;
         };
-        let id = match &self.engine_id {
-            Some(engine_id) => socketio::socket_id_v4(name, engine_id),
-            None => socket_id(&member, name),
+        let id = match self.engine_id() {
+            Some(engine_id) => SocketId::from(&*socketio::socket_id_v4(name, engine_id)),
+            None => SocketId::of(&member, name),
         };
         if self.served.is_some() {
             return self.ask_handlers((name, auth), id, desk);
@@ -262,7 +282,7 @@ impl SocketIo {
         self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
             namespace: namespace(name),
-            id: id.into(),
+            id,
             rooms: vec![whole, room],
             entered: 0,
             live: None,
@@ -326,8 +346,9 @@ impl SocketIo {
         let socket = &self.sockets[at];
         let pid = socket.recovery.as_ref().map(|recovery| recovery.pid);
         let text = pid.map(Pid::to_text);
-        if let Ok(accepted) = self.connection.accept(name, &socket.id, text.as_deref()) {
-            let (id, namespace) = (Arc::clone(&socket.id), socket.namespace.clone());
+        let id = socket.id.to_text();
+        if let Ok(accepted) = self.connection.accept(name, &id, text.as_deref()) {
+            let (id, namespace) = (socket.id.clone(), socket.namespace.clone());
             let handle = socket.live.as_ref().map(|live| live.handle.clone());
             let sockets = &mut desk.turn.tools.sockets;
             sockets.add(id, desk.turn.key, namespace, handle);

@@ -18,6 +18,7 @@ use parlor_proto::socketio::{DisconnectReason, Packet, Recovery};
 use super::{
     Desk, SocketIo, What, is_volatile,
     said::{self, CopyId, packet_of, said},
+    sockets::SocketId,
 };
 use crate::{
     door::{Item, Tools, Turn},
@@ -260,7 +261,7 @@ impl SocketIo {
         let Some(pid) = Pid::parse(&pid, desk.turn.hub.shards()) else {
             return false;
         };
-        let wanted = self.wanted.get_or_insert_default();
+        let wanted = self.rare().wanted.get_or_insert_default();
         wanted
             .seeking
             .push((name.into(), pid, auth.map(Into::into)));
@@ -275,7 +276,7 @@ impl SocketIo {
 
     /// Whether sockets are recovered.
     pub(super) fn recovers(&self) -> bool {
-        self.settings.recovery_ms > 0 && self.engine_id.is_none()
+        self.settings.recovery_ms > 0 && self.engine_id().is_none()
     }
 
     /// Somebody asks for a socket. Where its connection is not known to be lost, whoever has its
@@ -286,8 +287,8 @@ impl SocketIo {
         claim: Claim,
         desk: &mut Desk<'_, '_, '_>,
     ) {
-        if self.stays_until.is_none() && self.is_whole(namespace, &claim) {
-            let wanted = self.wanted.get_or_insert_default();
+        if self.stays_until().is_none() && self.is_whole(namespace, &claim) {
+            let wanted = self.rare().wanted.get_or_insert_default();
             wanted.claims.push((Arc::clone(namespace), claim));
             return desk.port.abort();
         }
@@ -295,7 +296,8 @@ impl SocketIo {
     }
 
     pub(super) fn take_claims(&mut self) -> Vec<(Arc<str>, Claim)> {
-        let wanted = self.wanted.as_mut();
+        let rare = self.rare.as_mut();
+        let wanted = rare.and_then(|rare| rare.wanted.as_mut());
         wanted.map_or_else(Vec::new, |wanted| std::mem::take(&mut wanted.claims))
     }
 
@@ -307,7 +309,7 @@ impl SocketIo {
 
     fn answer_claim(&mut self, namespace: &Arc<str>, claim: &Claim, turn: &mut Turn<'_>) {
         let found = self.claim(namespace, claim);
-        let is_gone = found.is_none() && self.stays_until.is_some();
+        let is_gone = found.is_none() && self.stays_until().is_some();
         let act = Act::Found(found.map(Box::new));
         tell_socket(&claim.seeker, Arc::clone(namespace), act, turn.tools);
         // A socket that cannot be restored any more is of no use.
@@ -335,7 +337,7 @@ impl SocketIo {
     }
 
     fn claim(&mut self, namespace: &str, claim: &Claim) -> Option<Found> {
-        self.stays_until?;
+        self.stays_until()?;
         let at = self.place(namespace)?;
         let socket = &mut self.sockets[at];
         let recovery = socket.recovery.as_mut()?;
@@ -346,7 +348,7 @@ impl SocketIo {
         recovery.claim = Some((claim.seeker, offset));
         let live = socket.live.as_ref();
         Some(Found {
-            id: Arc::clone(&socket.id),
+            id: socket.id.to_text().into(),
             rooms: socket.rooms.clone(),
             data: live.and_then(|live| live.handle.any_data()),
         })
@@ -359,7 +361,8 @@ impl SocketIo {
         found: Option<Found>,
         desk: &mut Desk<'_, '_, '_>,
     ) {
-        let Some(wanted) = &mut self.wanted else {
+        let rare = self.rare.as_mut();
+        let Some(wanted) = rare.and_then(|rare| rare.wanted.as_mut()) else {
             return;
         };
         let mut seeking = wanted.seeking.iter();
@@ -368,7 +371,7 @@ impl SocketIo {
         };
         let (_, pid, auth) = wanted.seeking.swap_remove(at);
         if wanted.seeking.is_empty() && wanted.claims.is_empty() {
-            self.wanted = None;
+            self.rare().wanted = None;
         }
         let recovery = Recoverable::with(pid, desk.turn.tools);
         let (Some(found), Some(mut recovery)) = (found, recovery) else {
@@ -378,10 +381,9 @@ impl SocketIo {
         let Found { id, rooms, data } = found;
         let live = self.restored(namespace, (&id, auth.as_deref()), (&rooms, data));
         let (own, key) = (said::namespace(namespace), desk.turn.key);
-        desk.turn
-            .tools
-            .sockets
-            .add(Arc::clone(&id), key, own.clone(), None);
+        let id = SocketId::from(&*id);
+        let sockets = &mut desk.turn.tools.sockets;
+        sockets.add(id.clone(), key, own.clone(), None);
         self.sockets.push(super::Socket {
             namespace: own,
             id,
@@ -547,14 +549,15 @@ impl SocketIo {
         }
         for socket in &kept {
             Self::tell_ended(socket, Some(reason), turn);
-            let (id, namespace) = (Arc::clone(&socket.id), socket.namespace.clone());
+            let (id, namespace) = (socket.id.clone(), socket.namespace.clone());
             turn.tools.sockets.add(id, turn.key, namespace, None);
         }
         self.sockets = kept;
         if self.sockets.is_empty() {
             return false;
         }
-        self.stays_until = Some(turn.now.saturating_add(self.settings.recovery_ms));
+        let until = turn.now.saturating_add(self.settings.recovery_ms);
+        self.rare().stays_until = Some(until);
         for (namespace, claim) in self.take_claims() {
             self.answer_claim(&namespace, &claim, turn);
         }
@@ -563,7 +566,7 @@ impl SocketIo {
 
     /// Nobody came back in time.
     pub(super) fn stay_no_longer(&mut self, turn: &mut Turn<'_>) {
-        self.stays_until = None;
+        self.rare().stays_until = None;
         for socket in std::mem::take(&mut self.sockets) {
             turn.tools.sockets.remove(&socket.id, turn.key);
             if let Some(recovery) = &socket.recovery {
@@ -573,8 +576,8 @@ impl SocketIo {
     }
 
     fn end_if_empty(&mut self, now: u64) {
-        if self.sockets.is_empty() && self.stays_until.is_some() {
-            self.stays_until = Some(now);
+        if self.sockets.is_empty() && self.stays_until().is_some() {
+            self.rare().stays_until = Some(now);
         }
     }
 

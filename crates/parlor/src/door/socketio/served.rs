@@ -7,7 +7,7 @@ use parlor_proto::socketio::{DisconnectReason, Packet, PacketType};
 
 use super::{
     Desk, PENDING_MAX, Socket, SocketIo, What, said,
-    sockets::is_socket_id,
+    sockets::{SocketId, is_socket_id},
     {hub_room, whole},
 };
 use crate::{
@@ -62,7 +62,7 @@ impl SocketIo {
     pub(super) fn ask_handlers(
         &mut self,
         (name, auth): (&str, Option<&str>),
-        id: String,
+        id: SocketId,
         desk: &mut Desk<'_, '_, '_>,
     ) {
         let Some(served) = &self.served else { return };
@@ -73,8 +73,7 @@ impl SocketIo {
             }
             return;
         };
-        let id: Arc<str> = id.into();
-        let names = (Arc::from(name), Arc::clone(&id));
+        let names = (Arc::from(name), id.to_text().into());
         let handle = Handle::new(served.member.clone(), names, Arc::clone(&served.head), auth);
         let agent = Box::new(SocketAgent {
             socket: handle.clone(),

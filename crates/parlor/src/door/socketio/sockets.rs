@@ -21,7 +21,7 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     /// Connected sockets: at most as many as the shard's connections have namespaces.
-    by_id: HashMap<Arc<str>, Place>,
+    by_id: HashMap<SocketId, Place>,
     /// Who has heard which event that goes to several rooms.
     pub(super) heard: Heard,
     copies: u64,
@@ -30,26 +30,92 @@ pub(crate) struct Sockets {
     sessions: HashMap<Pid, Whereabouts>,
 }
 
+/// A socket's id, in 16 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum SocketId {
+    /// What 20 characters of base64url stand for.
+    Short([u8; SHORT_BYTES]),
+    /// Any other text: with the name of a namespace in front, in version 4.
+    Long(Box<LongId>),
+}
+
+/// The text of an id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LongId(Box<str>);
+
 /// Where a socket is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Place {
     key: MemberKey,
-    namespace: Option<Arc<str>>,
+    /// None for the main one.
+    namespace: Option<Box<Namespace>>,
     /// Of those that have handlers.
     handle: Option<Handle>,
+}
+
+/// The name of a namespace. It is boxed, for nearly all sockets are in the main one.
+#[derive(Debug)]
+struct Namespace(Arc<str>);
+
+impl SocketId {
+    /// The id of a member's socket in a namespace. In the main namespace it is the first part of
+    /// the member's id; in others it follows from that, and nobody can guess it.
+    pub(crate) fn of(member: &MemberId, namespace: &str) -> Self {
+        let mut bytes = *member.as_bytes();
+        if namespace != MAIN {
+            let (place, secret) = bytes.split_at_mut(PLACE_BYTES);
+            let own: [u8; 10] =
+                std::array::from_fn(|at| secret.get(at).copied().unwrap_or_default());
+            let words = [0_u8, 1].map(|half| {
+                let mut hasher = DefaultHasher::new();
+                (own, &*place, namespace, half).hash(&mut hasher);
+                hasher.finish().to_be_bytes()
+            });
+            for (byte, drawn) in secret.iter_mut().zip(words.as_flattened()) {
+                *byte = *drawn;
+            }
+        }
+        Self::Short(std::array::from_fn(|at| {
+            bytes.get(at).copied().unwrap_or_default()
+        }))
+    }
+
+    /// As clients show it.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Short(bytes) => URL_SAFE_NO_PAD.encode(bytes),
+            Self::Long(id) => id.0.to_string(),
+        }
+    }
+}
+
+impl From<&str> for SocketId {
+    fn from(text: &str) -> Self {
+        let mut bytes = [0; SHORT_BYTES];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(SHORT_BYTES) => Self::Short(bytes),
+            _ => Self::Long(Box::new(LongId(text.into()))),
+        }
+    }
+}
+
+impl Place {
+    fn namespace(&self) -> Option<&str> {
+        self.namespace.as_ref().map(|name| &*name.0)
+    }
 }
 
 impl Sockets {
     pub(crate) fn add(
         &mut self,
-        id: Arc<str>,
+        id: SocketId,
         key: MemberKey,
         namespace: Option<Arc<str>>,
         handle: Option<Handle>,
     ) {
         let place = Place {
             key,
-            namespace,
+            namespace: namespace.map(|name| Box::new(Namespace(name))),
             handle,
         };
         self.by_id.insert(id, place);
@@ -58,12 +124,12 @@ impl Sockets {
     /// The sockets of a namespace that have handlers.
     pub(super) fn of_namespace(&self, name: &str) -> impl Iterator<Item = (MemberKey, &Handle)> {
         let places = self.by_id.values();
-        let own = places.filter(move |place| place.namespace.as_deref().unwrap_or(MAIN) == name);
+        let own = places.filter(move |place| place.namespace().unwrap_or(MAIN) == name);
         own.filter_map(|place| Some((place.key, place.handle.as_ref()?)))
     }
 
     /// Forgets a socket, unless its id is another's by now.
-    pub(crate) fn remove(&mut self, id: &str, key: MemberKey) {
+    pub(crate) fn remove(&mut self, id: &SocketId, key: MemberKey) {
         if self.by_id.get(id).is_some_and(|place| place.key == key) {
             self.by_id.remove(id);
         }
@@ -71,8 +137,8 @@ impl Sockets {
 
     /// The connection of a socket in this namespace.
     pub(crate) fn find(&self, namespace: Option<&str>, id: &str) -> Option<MemberKey> {
-        let place = self.by_id.get(id)?;
-        (place.namespace.as_deref() == namespace).then_some(place.key)
+        let place = self.by_id.get(&SocketId::from(id))?;
+        (place.namespace() == namespace).then_some(place.key)
     }
 
     /// Where a session is.
@@ -105,30 +171,11 @@ pub(crate) const fn short_secret(mut secret: [u8; 10]) -> [u8; 10] {
     secret
 }
 
-/// The id of a member's socket in a namespace: 20 characters. In the main namespace they are the
-/// first ones of the member's id; in others they follow from it, and nobody can guess them.
-pub(crate) fn socket_id(member: &MemberId, namespace: &str) -> String {
-    let mut bytes = *member.as_bytes();
-    if namespace != MAIN {
-        let (place, secret) = bytes.split_at_mut(PLACE_BYTES);
-        let own: [u8; 10] = std::array::from_fn(|at| secret.get(at).copied().unwrap_or_default());
-        let words = [0_u8, 1].map(|half| {
-            let mut hasher = DefaultHasher::new();
-            (own, &*place, namespace, half).hash(&mut hasher);
-            hasher.finish().to_be_bytes()
-        });
-        for (byte, drawn) in secret.iter_mut().zip(words.as_flattened()) {
-            *byte = *drawn;
-        }
-    }
-    URL_SAFE_NO_PAD.encode(bytes.get(..SHORT_BYTES).unwrap_or_default())
-}
-
 /// A member's id as its socket in a namespace shows it: the socket's id, or the whole id of a
 /// member of another door.
 pub(crate) fn id_text(member: &MemberId, namespace: &str) -> String {
     match member.as_bytes() {
-        [.., 0] => socket_id(member, namespace),
+        [.., 0] => SocketId::of(member, namespace).to_text(),
         _ => member.to_string(),
     }
 }
@@ -137,10 +184,10 @@ pub(crate) fn id_text(member: &MemberId, namespace: &str) -> String {
 /// door is called so.
 pub(crate) fn is_socket_id(text: &str, shards: u16) -> bool {
     let id = text.rsplit_once('#').map_or(text, |(_, id)| id);
-    let mut bytes = [0; SHORT_BYTES];
-    let decoded = URL_SAFE_NO_PAD.decode_slice(id, &mut bytes);
-    let [high, low, ..] = bytes;
-    decoded == Ok(SHORT_BYTES) && u16::from_be_bytes([high, low]) < shards
+    match SocketId::from(id) {
+        SocketId::Short([high, low, ..]) => u16::from_be_bytes([high, low]) < shards,
+        SocketId::Long(_) => false,
+    }
 }
 
 /// Bytes of shard and slot at the beginning of an id.
@@ -157,10 +204,12 @@ mod tests {
     #[test]
     fn ids_have_twenty_characters_and_are_known_as_such() {
         let member = MemberId::new(ShardId(1), 7, short_secret([5; 10]));
-        let main = socket_id(&member, "/");
+        assert_eq!(size_of::<SocketId>(), 16);
+        let socket_id = |namespace| SocketId::of(&member, namespace).to_text();
+        let main = socket_id("/");
         assert!(member.to_string().starts_with(&main));
         assert_eq!(id_text(&member, "/"), main);
-        let chat = socket_id(&member, "/chat");
+        let chat = socket_id("/chat");
         assert_ne!(main, chat);
         assert_eq!((main.len(), chat.len()), (20, 20));
         for id in [&*main, &*chat, &format!("/chat#{main}")] {
@@ -186,12 +235,15 @@ mod tests {
             slot,
             generation: 0,
         });
+        for id in ["x", "/chat#abc", "AAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(SocketId::from(id).to_text(), id);
+        }
         sockets.add("x".into(), a, Some("/chat".into()), None);
         assert_eq!(sockets.find(Some("/chat"), "x"), Some(a));
         assert_eq!(sockets.find(None, "x"), None);
-        sockets.remove("x", b);
+        sockets.remove(&"x".into(), b);
         assert_eq!(sockets.find(Some("/chat"), "x"), Some(a));
-        sockets.remove("x", a);
+        sockets.remove(&"x".into(), a);
         assert_eq!(sockets.find(Some("/chat"), "x"), None);
     }
 }

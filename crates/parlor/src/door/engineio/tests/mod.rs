@@ -92,7 +92,7 @@ impl Applications for Echoes {
         turn: &mut Turn<'_>,
     ) -> Result<Box<dyn Application>, Forbidden> {
         assert_eq!(opening.sid.len(), 20);
-        assert!(opening.peer.ip().is_loopback());
+        assert!((opening.peer)().ip().is_loopback());
         assert!(
             opening
                 .headers
@@ -398,6 +398,19 @@ fn sessions_of_both_revisions_say_and_hear() {
         (8, [&[3, 233], b"server is stopping".as_slice()].concat())
     );
     server.until("closed forced close");
+}
+
+#[test]
+fn the_open_packet_comes_with_the_handshake_in_revision_4() {
+    let server = TestServer::start(Options::default());
+    let (client, answer) = Client::ask(&server, "EIO=4&transport=websocket", "");
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    // One send, so it is there when the handshake is.
+    client.0.set_nonblocking(true).unwrap();
+    let mut rest = [0; 1024];
+    let count = client.0.peek(&mut rest).unwrap();
+    let rest = str::from_utf8(&rest[2..count]).unwrap();
+    assert!(rest.starts_with("0{") && rest.ends_with('}'), "{rest}");
 }
 
 #[test]
