@@ -322,11 +322,18 @@ impl SocketIo {
         let Some(at) = self.place(name) else { return };
         let socket = &mut self.sockets[at];
         socket.entered = socket.entered.saturating_add(1);
+        let recovery = socket.recovery.as_ref();
+        let restoring = recovery.is_some_and(|recovery| recovery.is_restoring());
+        if restoring && socket.entered == 1 {
+            // From here on what is for it alone is for this member: it is in the room of all.
+            let (id, namespace) = (socket.id.clone(), socket.namespace.clone());
+            let sockets = &mut desk.turn.tools.sockets;
+            sockets.add(id, desk.turn.key, namespace, None);
+        }
         if usize::from(socket.entered) < socket.rooms.len() {
             return self.enter_next(name, desk);
         }
-        let recovery = socket.recovery.as_ref();
-        if recovery.is_some_and(|recovery| recovery.is_restoring()) {
+        if restoring {
             return self.release_old(name, desk.turn);
         }
         self.connected(name, desk);

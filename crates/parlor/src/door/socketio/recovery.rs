@@ -380,13 +380,9 @@ impl SocketIo {
         recovery.held = Some(Vec::new());
         let Found { id, rooms, data } = found;
         let live = self.restored(namespace, (&id, auth.as_deref()), (&rooms, data));
-        let (own, key) = (said::namespace(namespace), desk.turn.key);
-        let id = SocketId::from(&*id);
-        let sockets = &mut desk.turn.tools.sockets;
-        sockets.add(id.clone(), key, own.clone(), None);
         self.sockets.push(super::Socket {
-            namespace: own,
-            id,
+            namespace: said::namespace(namespace),
+            id: SocketId::from(&*id),
             rooms,
             entered: 0,
             live,
