@@ -59,6 +59,8 @@ pub enum Request<'a> {
         data: Option<&'a str>,
         /// Whether `joined` is to tell the id of the room's last message (`"last":true`).
         last: bool,
+        /// How many messages of the past to begin with (`"history":10`); none without the key.
+        history: Option<u32>,
     },
     /// `leave`: go out of a room.
     Leave {

@@ -122,6 +122,7 @@ impl<'a> Object<'a> {
                 name: self.text("name")?,
                 data,
                 last: self.is_true("last"),
+                history: self.count("history")?,
             },
             "leave" => Request::Leave { room: room()? },
             "message" => Request::Message {
@@ -154,6 +155,14 @@ impl<'a> Object<'a> {
 
     fn is_true(&self, key: &str) -> bool {
         self.find(key).is_some_and(|value| value.get() == "true")
+    }
+
+    /// The whole number of a key; none where it is absent or null.
+    fn count(&self, key: &'static str) -> Result<Option<u32>, Cause> {
+        match self.find(key).map(RawValue::get) {
+            None | Some("null") => Ok(None),
+            Some(raw) => raw.parse().map(Some).map_err(|_| Cause::WrongKind(key)),
+        }
     }
 
     fn priority(&self) -> Result<Priority, Cause> {

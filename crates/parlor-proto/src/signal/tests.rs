@@ -19,6 +19,7 @@ fn the_bare_join_of_the_tutorial_is_enough() {
             name: None,
             data: None,
             last: false,
+            history: None,
         }
     );
     let asked = request(r#"{"type":"join","last":true}"#);
@@ -227,12 +228,17 @@ fn shown(envelope: &Envelope<'_>) -> String {
             name,
             data,
             last,
-        } => format!(
-            "join room={} name={} data={} last={last}",
-            or(room.as_deref()),
-            or(name.as_deref()),
-            or(*data)
-        ),
+            history,
+        } => {
+            let history = history.map(|count| format!(" history={count}"));
+            format!(
+                "join room={} name={} data={} last={last}{}",
+                or(room.as_deref()),
+                or(name.as_deref()),
+                or(*data),
+                history.unwrap_or_default()
+            )
+        }
         Request::Leave { room } => format!("leave room={}", or(room.as_deref())),
         Request::Message {
             room,
@@ -284,5 +290,5 @@ fn requests_of_the_protocol_document() {
         assert_eq!(got, expected, "{text}");
         lines += 1;
     }
-    assert_eq!(lines, 32);
+    assert_eq!(lines, 39);
 }

@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Event,
-    handle::{Command, Outgoing, Relay, SessionError},
+    handle::{Command, Outgoing, Past, Relay, SessionError},
     payload::{RoomMessage, Roster},
     room::{Phase, RoomState, expire},
     wire::{self, Heard, Request},
@@ -90,7 +90,7 @@ impl Desk {
     /// Takes what the application asks for. `Close` is not for the desk.
     pub(super) fn take(&mut self, command: Command) {
         match command {
-            Command::Join(name, since) => self.take_join(name, since),
+            Command::Join(name, past) => self.take_join(name, past),
             Command::Leave(name) => {
                 let Some(room) = self.room(&name) else { return };
                 room.leaving = true;
@@ -115,11 +115,11 @@ impl Desk {
         }
     }
 
-    fn take_join(&mut self, name: Arc<str>, since: Option<MessageId>) {
+    fn take_join(&mut self, name: Arc<str>, past: Past) {
         if let Some(room) = self.room(&name) {
             room.leaving = false;
         } else if self.rooms.len() < ROOMS_MAX {
-            self.rooms.push(RoomState::new(name, since));
+            self.rooms.push(RoomState::new(name, past));
         } else if self.events.len() >= COMPLAINTS_MAX {
             tracing::warn!("a room too many, and nobody takes the events");
         } else {

@@ -95,11 +95,20 @@ pub(super) struct Shared {
     pub(super) detached: Arc<AtomicBool>,
 }
 
+/// What to hear of what was said in a room before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    Nothing,
+    /// What came after where an earlier session ended.
+    Since(MessageId),
+    /// So many messages.
+    Last(u32),
+}
+
 /// What the session's task is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Perhaps from where an earlier session ended.
-    Join(Arc<str>, Option<MessageId>),
+    Join(Arc<str>, Past),
     Leave(Arc<str>),
     /// Into a room's queue; `None` for what goes to one member alone.
     Publish(Option<Arc<str>>, Outgoing),
@@ -202,9 +211,7 @@ impl Handle {
     ///
     /// [`SessionError::MisuseName`], [`SessionError::LimitQueue`], [`SessionError::Ended`].
     pub fn join(&self, room: &str) -> Result<Room, SessionError> {
-        let room = self.room(room)?;
-        self.order(Command::Join(Arc::clone(&room.name), None))?;
-        Ok(room)
+        self.join_from(room, Past::Nothing)
     }
 
     /// The same, but first hears what was said after a message: the last one that an earlier session
@@ -215,8 +222,22 @@ impl Handle {
     ///
     /// As [`Handle::join`].
     pub fn join_since(&self, room: &str, since: MessageId) -> Result<Room, SessionError> {
+        self.join_from(room, Past::Since(since))
+    }
+
+    /// The same, but first hears up to so many messages of the past, the newest that the server
+    /// has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::join`].
+    pub fn join_last(&self, room: &str, count: u32) -> Result<Room, SessionError> {
+        self.join_from(room, Past::Last(count))
+    }
+
+    fn join_from(&self, room: &str, past: Past) -> Result<Room, SessionError> {
         let room = self.room(room)?;
-        self.order(Command::Join(Arc::clone(&room.name), Some(since)))?;
+        self.order(Command::Join(Arc::clone(&room.name), past))?;
         Ok(room)
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     Event,
-    handle::{Outgoing, SessionError, encode},
+    handle::{Outgoing, Past, SessionError, encode},
     payload::{RoomMessage, Roster},
     wire::Request,
 };
@@ -28,6 +28,8 @@ pub(super) struct RoomState {
     pub(super) phase: Phase,
     /// To be left once the queue is empty.
     pub(super) leaving: bool,
+    /// How many messages of the past to begin with; none once that has been asked for.
+    history: Option<u32>,
     /// The last place up to which everything was heard or said.
     last: Option<MessageId>,
     /// Offsets of own messages beyond `last`.
@@ -87,13 +89,19 @@ struct Doubt {
 }
 
 impl RoomState {
-    /// A room to join, as one who has heard everything up to `since`.
-    pub(super) const fn new(name: Arc<str>, since: Option<MessageId>) -> Self {
+    /// A room to join.
+    pub(super) const fn new(name: Arc<str>, past: Past) -> Self {
+        let (last, history) = match past {
+            Past::Nothing => (None, None),
+            Past::Since(id) => (Some(id), None),
+            Past::Last(count) => (None, Some(count)),
+        };
         Self {
             name,
             phase: Phase::Out,
             leaving: false,
-            last: since,
+            history,
+            last,
             ahead: BTreeSet::new(),
             missing: false,
             acknowledged: None,
@@ -122,9 +130,10 @@ impl RoomState {
                 let request = Request::Join {
                     room,
                     last: true,
+                    history: self.history,
                     r#ref: reference,
                 };
-                (request, false)
+                (request, self.history.is_some())
             }
         };
         let text = request.encode();
@@ -150,6 +159,7 @@ impl RoomState {
         events: &mut VecDeque<Event>,
     ) {
         let returns = self.own.replace(id).is_some();
+        self.history = None;
         let resumes = matches!(self.phase, Phase::Joining { resumes: true });
         events.push_back(Event::Joined {
             room: Arc::clone(&self.name),

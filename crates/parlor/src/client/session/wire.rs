@@ -17,6 +17,8 @@ pub(super) enum Request<'a> {
     Join {
         room: &'a str,
         last: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        history: Option<u32>,
         r#ref: u64,
     },
     Resume {

@@ -203,10 +203,12 @@ impl Dialogue {
                 name,
                 data,
                 last,
+                history,
             } => {
                 let options = JoinOptions {
                     name: name.map(|name| Arc::from(&*name)),
                     data: data.map(|data| Bytes::copy_from_slice(data.as_bytes())),
+                    resume: history.map(last_messages),
                     ..JoinOptions::default()
                 };
                 self.join(room.as_deref(), options, (reference, last), desk)
@@ -441,6 +443,11 @@ const fn hub_priority(priority: signal::Priority) -> Priority {
         signal::Priority::Normal => Priority::Normal,
         signal::Priority::Low => Priority::Low,
     }
+}
+
+/// So many messages of the past.
+fn last_messages(count: u32) -> Resume {
+    Resume::Last(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 /// A return from the message of this id, or from nowhere where it is none.

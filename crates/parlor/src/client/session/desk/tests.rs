@@ -252,7 +252,9 @@ fn of_many_attempts_the_last_one_waits_to_be_taken() {
 fn joins_without_end_are_refused_in_a_bounded_way() {
     let mut client = Client::new();
     for n in 0..2000 {
-        client.desk.take(Command::Join(n.to_string().into(), None));
+        client
+            .desk
+            .take(Command::Join(n.to_string().into(), Past::Nothing));
     }
     assert_eq!(client.desk.rooms.len(), ROOMS_MAX);
     assert_eq!(client.desk.events.len(), COMPLAINTS_MAX);
