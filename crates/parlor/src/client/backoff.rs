@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep_until};
 ///
 /// That holds for many clients of one process too. What comes due while the process is held up, by
 /// the loss of all the other connections for instance, would be attempted at one moment when it goes
-/// on. So an attempt that is over 20 ms late is put off, once, by one window more (by as many as it
-/// takes to be in the future): it keeps its place in the spread, behind those that were in time. So
-/// a wait is at most twice the window and the time that the process was held up.
+/// on. So an attempt of the window's first third that is over 20 ms late is put off, once, by one
+/// window more: it keeps its place in the spread, behind all the others. One that is late by over a
+/// quarter of the window is put off whenever it was due, by as many windows as it takes to be in the
+/// future. So a wait takes at most four thirds of a window, and longer only where the process was
+/// held up for over a quarter of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backoff {
@@ -52,11 +54,17 @@ impl Backoff {
 
     /// A wait before an attempt, for a random number; it begins now.
     pub(crate) fn begin(&self, attempt: u32, random: u32, at_least: Duration) -> Wait {
-        let time = at_least.saturating_add(self.wait(attempt, random));
+        let (window, jitter) = (self.window(attempt), self.wait(attempt, random));
+        let time = at_least.saturating_add(jitter);
         Wait {
             time,
             until: far_from(Instant::now(), time),
-            window: self.window(attempt),
+            window,
+            part: if jitter < window / 3 {
+                Part::Early
+            } else {
+                Part::Late
+            },
         }
     }
 
@@ -74,6 +82,14 @@ pub(crate) struct Wait {
     until: Instant,
     /// By how much the attempt may still be put off.
     window: Duration,
+    /// Where in its window it is.
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Early,
+    Late,
 }
 
 /// An attempt that is later than this is put off.
@@ -86,6 +102,7 @@ impl Wait {
             time: Duration::ZERO,
             until: Instant::now(),
             window: Duration::ZERO,
+            part: Part::Late,
         }
     }
 
@@ -104,7 +121,11 @@ impl Wait {
     fn again(&mut self, now: Instant) -> Option<Instant> {
         let window = std::mem::take(&mut self.window);
         let late = now.saturating_duration_since(self.until);
-        if late <= LATE || window.is_zero() {
+        let is_late = match self.part {
+            Part::Early => late > LATE,
+            Part::Late => late > LATE && late > window / 4,
+        };
+        if !is_late || window.is_zero() {
             return None;
         }
         let into = late.as_nanos() % window.as_nanos();
@@ -174,9 +195,10 @@ mod tests {
             .unwrap_or_default()
     }
 
-    /// When 10,000 clients of one process connect that lose their server at one moment: in
-    /// milliseconds, with and without putting off. The process takes `busy` to see all losses.
-    fn attempts(busy: u64, first: Duration) -> [Vec<u64>; 2] {
+    /// When 10,000 clients of one process connect that lose their server at one moment, in
+    /// milliseconds: without and with putting off. The process takes `busy` to see all losses, and
+    /// then each timer is late by up to `late`.
+    fn attempts((busy, late): (u64, u64), first: Duration) -> [Vec<u64>; 2] {
         const CLIENTS: u32 = 10_000;
         let backoff = Backoff {
             first,
@@ -191,55 +213,61 @@ mod tests {
         for client in 0..CLIENTS {
             // Evenly spread and in no order, the same in each run.
             let random = client.wrapping_mul(0x9e37_79b9);
+            let late = Duration::from_millis(late * u64::from(client % 101) / 100);
             let mut wait = backoff.begin(0, random, Duration::ZERO);
             wait.until = at(busy * u64::from(client) / u64::from(CLIENTS)) + wait.time;
-            let woken = wait.until.max(at(busy));
+            let woken = wait.until.max(at(busy)) + late;
             attempts[0].push(since(woken));
-            attempts[1].push(since(wait.again(woken).unwrap_or(woken)));
+            let again = wait.again(woken).map(|again| again + late);
+            attempts[1].push(since(again.unwrap_or(woken)));
         }
         attempts
     }
 
     #[test]
     fn a_process_that_was_held_up_makes_no_storm() {
-        for (busy, first) in [
-            (0, 5),
-            (1500, 5),
-            (4000, 5),
-            (900, 1),
-            (20_000, 5),
-            (20_000, 30),
+        // How long the process is held up, how late it is afterwards, the window; how many come in
+        // the busiest second, all at once and as it is, and when the last one comes.
+        for (held_up, first, at_once, busiest_now, last) in [
+            ((0, 0), 5, 2000, 2010, 5000),
+            ((500, 0), 5, 2450, 2050, 5500),
+            ((1500, 0), 5, 3400, 2050, 6500),
+            ((2500, 50), 5, 4400, 2050, 9200),
+            ((4000, 0), 5, 5900, 3100, 9000),
+            ((20_000, 0), 5, 9000, 2450, 25_000),
+            ((1500, 100), 5, 3400, 2050, 8200),
+            ((0, 100), 5, 2000, 2020, 6800),
+            ((0, 900), 5, 2000, 2020, 7600),
         ] {
-            let [bunched, spread] = attempts(busy, Duration::from_secs(first));
-            let fair = usize::try_from(10_000 / first).unwrap();
-            let (before, after) = (busiest(&bunched), busiest(&spread));
-            // Those that are a little late are not put off.
-            let late = 10_000 * 21 / (1000 * usize::try_from(first).unwrap());
-            assert!(after <= fair + fair / 50 + late, "{busy} {first}: {after}");
-            assert!(before >= after - 2, "{busy} {first}: {before} {after}");
-            let last = spread.iter().max().unwrap();
-            assert!(*last <= busy + 1000 * first, "{busy} {first}: {last}");
+            let [bunched, spread] = attempts(held_up, Duration::from_secs(first));
+            let found = (busiest(&bunched), busiest(&spread), spread.iter().max());
+            assert!(
+                found.0 >= at_once && found.1 <= busiest_now && found.2 <= Some(&last),
+                "{held_up:?} {first}: {found:?}"
+            );
         }
-        let [bunched, _] = attempts(1500, Duration::from_secs(5));
-        assert!(busiest(&bunched) > 2900);
     }
 
     #[test]
     fn an_attempt_is_put_off_once_and_only_when_late() {
         let backoff = Backoff::default();
         let second = Duration::from_secs(1);
-        for (late, again) in [
-            (Duration::ZERO, None),
-            (LATE, None),
-            (second / 4, Some(second * 3 / 4)),
-            (second, Some(second)),
-            (second * 100 + second / 2, Some(second / 2)),
-        ] {
-            let mut wait = backoff.begin(0, 7, second);
+        let check = |(random, late): (u32, Duration), again: Option<Duration>| {
+            let mut wait = backoff.begin(0, random, second);
             let now = wait.until + late;
             assert_eq!(wait.again(now), again.map(|again| now + again), "{late:?}");
             assert_eq!(wait.again(now + second), None, "{late:?}");
+        };
+        let (early, due_late) = (u32::MAX / 4, u32::MAX / 4 * 3);
+        check((early, LATE), None);
+        check((early, second / 10), Some(second / 10 * 9));
+        for random in [early, due_late] {
+            check((random, Duration::ZERO), None);
+            check((random, second / 2), Some(second / 2));
+            check((random, second), Some(second));
+            check((random, second * 100 + second / 4), Some(second * 3 / 4));
         }
+        check((due_late, second / 4), None);
         let mut at_once = Wait::none();
         assert_eq!(at_once.again(at_once.until + second), None);
     }
