@@ -1,19 +1,22 @@
-//! `parlor publish`: says something in a room.
+//! `parlor publish`: says something in a room: as a member, by a session of the library's client, or
+//! as nobody, by HTTP.
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::net::TcpStream;
+mod post;
+
+use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use serde::{Deserialize, Serialize};
+use parlor::client::Session;
+use parlor::client::session::{Draft, Event, MessageId, Payload, SessionError};
+use parlor::config::TimeText;
 use serde_json::value::RawValue;
 
-use crate::http::{Body, Chunks, Malformed, read_head};
-use crate::tap::room;
+use crate::tap::{ended, lost, room, session, told};
 use crate::terminal::{self, FAILED, harmless};
-use crate::url::{Url, query_value};
+use crate::url::Url;
 
 #[derive(Debug, Args)]
 struct Publish {
@@ -22,8 +25,9 @@ struct Publish {
     room: String,
     /// The text; `-` or nothing reads it from standard input.
     text: Option<String>,
-    /// The server, as ws://HOST:PORT or http://HOST:PORT, with the path that it has at a proxy.
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080")]
+    /// The server, with the path that it has at a proxy. By http://HOST:PORT nobody says it; by
+    /// ws://HOST:PORT a member does, who comes into the room for it.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
     /// The event's name.
     #[arg(long, value_name = "NAME")]
@@ -34,34 +38,20 @@ struct Publish {
     /// Publishes bytes in place of text.
     #[arg(long)]
     binary: bool,
+    /// The name of the member, with ws://.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// How long to try where the server is not there, with ws://.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    wait: TimeText,
 }
 
-/// What is sent.
-struct Request {
-    target: String,
-    media_type: &'static str,
-    body: Vec<u8>,
-}
-
-/// A message as JSON.
-#[derive(Serialize)]
-struct Message<'a> {
-    data: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
-}
-
-/// The answer to a message that was published.
-#[derive(Deserialize)]
-struct Published {
-    id: Option<String>,
-    receivers: u64,
-}
-
-/// The answer to one that was not.
-#[derive(Deserialize)]
-struct Refused {
-    error: String,
+/// What is to be said.
+#[derive(Debug)]
+enum Said {
+    Text(String),
+    Binary(Vec<u8>),
+    Json(Box<RawValue>),
 }
 
 /// The arguments of `parlor publish`.
@@ -69,8 +59,10 @@ pub(crate) fn command() -> Command {
     Publish::augment_args(Command::new("publish"))
         .about("Says something in a room")
         .after_help(
-            "Prints the message's id, and to standard error how many members it was sent to. Ends \
-             with code 1 where the server refuses it.",
+            "Prints the message's id, and to standard error how many members it was sent to, which \
+             is told with http:// only. Ends with code 1 where the server refuses it. With ws:// a \
+             lost connection is made anew, and what is lost is published once or, where that cannot \
+             be known, said to be unconfirmed, with code 1; remarks about that go to standard error.",
         )
 }
 
@@ -86,10 +78,18 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         None => read_input()?,
     };
-    let request = request(&arguments, &url, body)?;
-    let stream = url.connect(&url.addresses()?)?;
-    let (status, answer) = exchange(stream, &url, &request)?;
-    Ok(tell(status, &answer))
+    let said = said(&arguments, body)?;
+    if arguments.url.starts_with("http://") {
+        if arguments.name.is_some() || !arguments.wait.0.is_zero() {
+            bail!("--name and --wait are for ws:// URLs");
+        }
+        return post::publish(&url, (&arguments.room, arguments.event.as_deref()), said);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    runtime.block_on(speak(&arguments, &url, said))
 }
 
 fn read_input() -> anyhow::Result<Vec<u8>> {
@@ -103,104 +103,106 @@ fn read_input() -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn request(arguments: &Publish, url: &Url, body: Vec<u8>) -> anyhow::Result<Request> {
-    let mut target = url.door(&["rooms", &arguments.room, "messages"]);
-    let event = arguments.event.as_deref();
+fn said(arguments: &Publish, body: Vec<u8>) -> anyhow::Result<Said> {
+    if arguments.binary {
+        return Ok(Said::Binary(body));
+    }
+    let text = String::from_utf8(body);
     if arguments.json {
-        let text = str::from_utf8(&body).context("the text is not UTF-8")?;
-        let data = serde_json::from_str(text).context("the text is not JSON")?;
-        return Ok(Request {
-            target,
-            media_type: "application/json",
-            body: serde_json::to_vec(&Message { data, event })?,
-        });
+        let text = text.context("the text is not UTF-8")?;
+        let data = serde_json::from_str(&text).context("the text is not JSON")?;
+        return Ok(Said::Json(data));
     }
-    if let Some(event) = event {
-        target = format!("{target}?event={}", query_value(event));
+    match text {
+        Ok(text) => Ok(Said::Text(text)),
+        Err(_) => bail!("the text is not UTF-8; --binary publishes bytes"),
     }
-    if !arguments.binary && str::from_utf8(&body).is_err() {
-        bail!("the text is not UTF-8; --binary publishes bytes");
-    }
-    Ok(Request {
-        target,
-        media_type: if arguments.binary {
-            "application/octet-stream"
-        } else {
-            "text/plain; charset=utf-8"
-        },
-        body,
-    })
 }
 
-/// Sends a request and reads the answer: its status and its body.
-fn exchange(mut stream: TcpStream, url: &Url, request: &Request) -> anyhow::Result<(u16, Vec<u8>)> {
-    let authority = url.authority();
-    let Request {
-        target,
-        media_type,
-        body,
-    } = request;
-    let head = format!(
-        "POST {target} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: {media_type}\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    // A server that refuses a long body may answer before it has read all of it.
-    let written = stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(body));
-    let mut answer = Vec::new();
-    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
-    if answer.is_empty() {
-        written.and(read).context("the server did not answer")?;
-    }
-    Ok(content(&answer)?)
-}
-
-/// The status and the body of a whole response.
-fn content(answer: &[u8]) -> Result<(u16, Vec<u8>), Malformed> {
-    let head = read_head(answer)?.ok_or(Malformed)?;
-    let rest = answer.get(head.len..).unwrap_or_default();
-    let body = match head.body {
-        Body::Sized(len) => {
-            let len = usize::try_from(len).map_err(|_| Malformed)?;
-            rest.get(..len).ok_or(Malformed)?.to_vec()
-        }
-        Body::Chunked => {
-            let (mut chunks, mut body) = (Chunks::START, Vec::new());
-            chunks.decode(rest, &mut body)?;
-            body
-        }
-        Body::Rest => rest.to_vec(),
+/// Publishes as a member.
+async fn speak(arguments: &Publish, url: &Url, said: Said) -> anyhow::Result<ExitCode> {
+    let payload = match said {
+        Said::Text(text) => Payload::Text(text),
+        Said::Binary(bytes) => Payload::from(bytes),
+        Said::Json(data) => Payload::json(&data)?,
     };
-    Ok((head.status, body))
+    let wait = arguments.wait.0;
+    let mut draft = Draft::new(payload).time_to_live(wait.saturating_add(TIMEOUT));
+    if let Some(event) = &arguments.event {
+        draft = draft.event(event);
+    }
+    // The server's limits hold, not ours.
+    let mut session = session(url, arguments.name.as_deref())
+        .queue_bytes_max(QUEUE_BYTES_MAX)
+        .publish_bytes_max(QUEUE_BYTES_MAX)
+        .start()?;
+    let room = session.join(&arguments.room)?;
+    let mut receipt = room.publish(draft).await?;
+    let begin = tokio::time::Instant::now();
+    let (mut opened, mut over) = (false, false);
+    loop {
+        let event = tokio::select! {
+            biased;
+            published = &mut receipt, if !over => {
+                // Why it is over comes as an event.
+                if published == Err(SessionError::Ended) {
+                    over = true;
+                    continue;
+                }
+                return Ok(finish(&session, published).await);
+            }
+            event = session.next() => event,
+        };
+        match event {
+            Some(Event::Connected) => opened = true,
+            Some(Event::Ended {
+                reason: Some(reason),
+            }) if !opened => {
+                bail!("cannot publish at {}: {}", arguments.url, told(&reason))
+            }
+            Some(Event::Disconnected { reason, retry_in }) => {
+                if !opened && begin.elapsed().saturating_add(retry_in) > wait {
+                    bail!("cannot publish at {}: {}", arguments.url, told(&reason));
+                }
+                terminal::note(format_args!("-- {}", lost(&reason, retry_in)));
+            }
+            Some(Event::RoomLost { message, .. }) => return Ok(refused(&message)),
+            Some(Event::Ended { reason }) => return Ok(ended(reason)),
+            None => return Ok(refused("the session is over")),
+            Some(_) => {}
+        }
+    }
 }
 
-fn tell(status: u16, answer: &[u8]) -> ExitCode {
-    if status == 201
-        && let Ok(Published { id, receivers }) = serde_json::from_slice(answer)
-    {
-        let members = if receivers == 1 { "member" } else { "members" };
-        terminal::note(format_args!("sent to {receivers} {members}"));
-        terminal::print(harmless(id.as_deref().unwrap_or("-")));
-        return ExitCode::SUCCESS;
+/// Says goodbye and what became of the message.
+async fn finish(session: &Session, published: Result<Option<MessageId>, SessionError>) -> ExitCode {
+    // It is over in any case.
+    let _gone = tokio::time::timeout(GOODBYE_TIMEOUT, session.close()).await;
+    match published {
+        Ok(id) => {
+            terminal::print(id.map_or_else(|| "-".to_owned(), |id| id.to_string()));
+            ExitCode::SUCCESS
+        }
+        Err(SessionError::Refused { message, .. }) => refused(&message),
+        Err(error) => {
+            terminal::note(format_args!("parlor: {error}"));
+            ExitCode::from(FAILED)
+        }
     }
-    let text = String::from_utf8_lossy(answer);
-    let reason = serde_json::from_slice::<Refused>(answer).map(|refused| refused.error);
-    let reason = reason.unwrap_or_else(|_| text.lines().next().unwrap_or_default().to_owned());
-    let reason = reason.chars().take(REASON_CHARS_MAX).collect::<String>();
-    let separator = if reason.is_empty() { "" } else { ": " };
+}
+
+fn refused(message: &str) -> ExitCode {
     terminal::note(format_args!(
-        "parlor: the server answered {status}{separator}{}",
-        harmless(&reason)
+        "parlor: the server refused it: {}",
+        harmless(message)
     ));
     ExitCode::from(FAILED)
 }
 
 /// More than any server takes by default.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
-const REASON_CHARS_MAX: usize = 200;
+/// As much in base64, and an envelope.
+const QUEUE_BYTES_MAX: usize = 96 << 20;
+/// How long a message may wait for its room, and an answer for a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -3,16 +3,17 @@
 mod view;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
-use parlor::client::{Backoff, Builder, CloseCode, ConnectError, Event, Socket, SocketError};
+use parlor::client::session::{Event, MessageId, Reason};
+use parlor::client::{Backoff, Builder, ConnectError, SessionBuilder};
 
-use self::view::{Past, Shown, View};
+use self::view::{Shown, View};
 use crate::signals::Signals;
 use crate::terminal::{self, FAILED, harmless};
-use crate::url::{Url, query_value};
+use crate::url::Url;
 
 #[derive(Debug, Args)]
 struct Tap {
@@ -24,14 +25,14 @@ struct Tap {
     url: String,
     /// Begins with what was said after the message of this id.
     #[arg(long, value_name = "ID", conflicts_with = "last")]
-    since: Option<String>,
+    since: Option<MessageId>,
     /// Begins with this many messages of the past.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(..1 << 20))]
     last: Option<u32>,
     /// The name by which others see this member.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Prints what the server tells as it tells it, one JSON object a line.
+    /// Prints one JSON object a line, in the words in which parlor.v1 tells it.
     #[arg(long)]
     json: bool,
 }
@@ -67,12 +68,6 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     runtime.block_on(watch(&arguments, &url))
 }
 
-/// What came first: something of the connection's, or the wish to stop.
-enum Either<T> {
-    Done(T),
-    Stop,
-}
-
 async fn watch(arguments: &Tap, url: &Url) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let form = if arguments.json {
@@ -80,140 +75,116 @@ async fn watch(arguments: &Tap, url: &Url) -> anyhow::Result<ExitCode> {
     } else {
         Form::Text
     };
-    let past = match (&arguments.since, arguments.last) {
-        (Some(id), _) => Past::Since(id.clone()),
-        (None, Some(count)) => Past::Last(count),
-        (None, None) => Past::Nothing,
+    // Whatever a server says when it closes, it may say something else the next time.
+    let session = session(url, arguments.name.as_deref()).final_codes(|_| false);
+    let mut session = session.start()?;
+    let room = &arguments.room;
+    match (arguments.since, arguments.last) {
+        (Some(id), _) => session.join_since(room, id)?,
+        (None, Some(count)) => session.join_last(room, count)?,
+        (None, None) => session.join(room)?,
     };
-    let mut view = View::new(form, past);
-    let (mut failures, mut opened_before) = (0, false);
+    let mut view = View::new(form, arguments.since);
+    let mut opened = false;
     loop {
-        let client = Builder::new(door(arguments, url, &view))
-            .deflate(false)
-            .message_bytes_max(MESSAGE_BYTES_MAX);
-        let opened = match until_stop(&mut signals, client.connect()).await {
-            Either::Stop => return Ok(ExitCode::SUCCESS),
-            Either::Done(opened) => opened,
+        let event = tokio::select! {
+            event = session.next() => event,
+            _ = signals.next() => break,
         };
-        let (lost, at_least) = match opened {
-            Ok(socket) => {
-                opened_before = true;
-                let since = Instant::now();
-                let Some(ending) = follow(socket, &mut view, &mut signals).await else {
-                    return Ok(ExitCode::SUCCESS);
-                };
-                if since.elapsed() > Backoff::default().settled {
-                    failures = 0;
-                }
-                match ending {
-                    Ending::Closed(why) => (why, None),
-                    Ending::Broken(error @ SocketError::Violation(_)) => return Ok(give_up(error)),
-                    Ending::Broken(error) => (told(&error), None),
-                }
+        let event = match event {
+            None => return Ok(ExitCode::SUCCESS),
+            Some(
+                Event::Disconnected { reason, .. }
+                | Event::Ended {
+                    reason: Some(reason),
+                },
+            ) if !opened => {
+                bail!("cannot watch at {}: {}", arguments.url, told(&reason))
             }
-            Err(error) if !opened_before => {
-                bail!("cannot watch at {}: {}", arguments.url, told(&error))
+            Some(Event::Ended { reason }) => return Ok(ended(reason)),
+            Some(Event::RoomLost { message, .. }) => {
+                terminal::note(format_args!(
+                    "parlor: the server does not let this member in: {}",
+                    harmless(&message)
+                ));
+                return Ok(ExitCode::from(FAILED));
             }
-            Err(error) if error.is_permanent() => return Ok(give_up(error)),
-            Err(error) => (told(&error), error.retry_after()),
-        };
-        let wait = wait(failures)?.max(at_least.unwrap_or_default());
-        failures = failures.saturating_add(1);
-        note(&format!(
-            "connection lost ({}), again in {:.1} s",
-            harmless(&lost),
-            wait.as_secs_f64()
-        ));
-        if let Either::Stop = until_stop(&mut signals, tokio::time::sleep(wait)).await {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-}
-
-/// How a connection ended that nobody here wanted to end.
-enum Ending {
-    /// The server said so.
-    Closed(String),
-    Broken(SocketError),
-}
-
-/// Shows what a connection brings, up to its end; `None` where it was asked to stop.
-async fn follow(mut socket: Socket, view: &mut View, signals: &mut Signals) -> Option<Ending> {
-    loop {
-        let Either::Done(event) = until_stop(signals, socket.next()).await else {
-            break;
-        };
-        let message = match event {
-            None => return Some(Ending::Broken(SocketError::Cut)),
-            Some(Err(error)) => return Some(Ending::Broken(error)),
-            Some(Ok(Event::Close { code, reason })) => {
-                let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-                let why = format!("the server closed it: {code} {reason}");
-                return Some(Ending::Closed(why.trim_end().to_owned()));
+            Some(Event::Disconnected { reason, retry_in }) => {
+                note(&lost(&reason, retry_in));
+                continue;
             }
-            Some(Ok(Event::Message(message))) => message,
-            Some(Ok(_)) => continue,
+            Some(event) => event,
         };
-        let text = message.as_text().unwrap_or_default();
-        match view.hear(text, SystemTime::now()) {
+        opened |= matches!(event, Event::Connected);
+        match view.hear(&event, SystemTime::now()) {
             Shown::Line(line) if !terminal::print_line(&line) => break,
             Shown::Line(_) | Shown::Nothing => {}
             Shown::Note(text) => note(&text),
         }
     }
     // Whether it arrives does not matter any more.
-    let goodbye = socket.close(Some(CloseCode::NORMAL), "");
-    let _gone = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
-    None
+    let _gone = tokio::time::timeout(GOODBYE_TIMEOUT, session.close()).await;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn give_up(error: impl Into<anyhow::Error>) -> ExitCode {
-    terminal::complain(&error.into());
+/// A session at a server, to start.
+pub(crate) fn session(url: &Url, name: Option<&str>) -> SessionBuilder {
+    let mut backoff = Backoff::default();
+    backoff.first = FIRST_WAIT;
+    let door = format!("ws://{}{}", url.authority(), url.door(&["signal"]));
+    let session = Builder::new(door)
+        .deflate(false)
+        .message_bytes_max(MESSAGE_BYTES_MAX)
+        .session()
+        .backoff(backoff);
+    match name {
+        Some(name) => session.name(name),
+        None => session,
+    }
+}
+
+/// Why there is no connection, and when the next attempt is made.
+pub(crate) fn lost(reason: &Reason, retry_in: Duration) -> String {
+    let what = match reason {
+        Reason::Connect(_) => "no connection",
+        _ => "connection lost",
+    };
+    let told = told(reason);
+    let told = harmless(&told);
+    format!("{what} ({told}), again in {:.1} s", retry_in.as_secs_f64())
+}
+
+/// The end of a session that was not asked for.
+pub(crate) fn ended(reason: Option<Reason>) -> ExitCode {
+    let Some(reason) = reason else {
+        return ExitCode::SUCCESS;
+    };
+    let told = told(&reason);
+    terminal::note(format_args!("parlor: {}", harmless(&told)));
     ExitCode::from(FAILED)
 }
 
-/// An error and its causes as one sentence, and what the server said.
-fn told(error: &(impl std::error::Error + 'static)) -> String {
-    let any: &(dyn std::error::Error + 'static) = error;
-    match any.downcast_ref() {
-        Some(ConnectError::Io(error)) => error.to_string(),
-        Some(ConnectError::Refused(refusal)) if !refusal.text.is_empty() => {
+/// A reason as one sentence, with its causes and what the server said.
+pub(crate) fn told(reason: &Reason) -> String {
+    match reason {
+        Reason::Connect(ConnectError::Io(error)) => error.to_string(),
+        Reason::Connect(error @ ConnectError::Refused(refusal)) if !refusal.text.is_empty() => {
             let text = refusal.text.lines().next().unwrap_or_default();
             format!("{error}: {text}")
         }
-        _ => match any.source() {
-            Some(source) if !error.to_string().contains(&source.to_string()) => {
-                format!("{error}: {source}")
-            }
-            _ => error.to_string(),
-        },
+        Reason::Connect(error) => with_source(error),
+        Reason::Broken(error) => with_source(error),
+        reason => reason.to_string().trim_end().to_owned(),
     }
 }
 
-/// A wait before the next attempt: full jitter, so that clients that were lost together do not come
-/// back together.
-fn wait(failures: u32) -> anyhow::Result<Duration> {
-    let mut backoff = Backoff::default();
-    backoff.first = FIRST_WAIT;
-    let random = getrandom::u32().map_err(|error| anyhow!("no randomness: {error}"))?;
-    let share = f64::from(random) / f64::from(u32::MAX);
-    Ok(backoff.window(failures).mul_f64(share))
-}
-
-async fn until_stop<T>(signals: &mut Signals, future: impl Future<Output = T>) -> Either<T> {
-    tokio::select! {
-        done = future => Either::Done(done),
-        _ = signals.next() => Either::Stop,
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) if !error.to_string().contains(&source.to_string()) => {
+            format!("{error}: {source}")
+        }
+        _ => error.to_string(),
     }
-}
-
-/// The room's door with what was missed.
-fn door(arguments: &Tap, url: &Url, view: &View) -> String {
-    let (server, path) = (url.authority(), url.door(&["ws", &arguments.room]));
-    let name = arguments.name.as_ref();
-    let name = name.map(|name| format!("&name={}", query_value(name)));
-    let (past, name) = (view.query(), name.unwrap_or_default());
-    format!("ws://{server}{path}?events=all&{past}{name}")
 }
 
 /// A room's name, checked before a server has to refuse it.

@@ -1,4 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
+
+use parlor::client::session::Roster;
 
 use super::*;
 
@@ -11,155 +14,130 @@ fn line(text: &str) -> Shown {
     Shown::Line(format!("12:00:00.007Z  {text}"))
 }
 
-fn note(text: &str) -> Shown {
-    Shown::Note(text.to_owned())
+fn tea() -> Arc<str> {
+    Arc::from("tea")
 }
 
-#[track_caller]
-fn check(view: &mut View, message: &str, expected: impl Into<Option<Shown>>) {
-    let expected = expected.into().unwrap_or(Shown::Nothing);
-    assert_eq!(view.hear(message, now()), expected, "{message}");
+/// The ids of a member and a message.
+fn ids() -> (MemberId, MessageId) {
+    let member = "AAAAAAAAAAAAAAAAAAAAAA".parse().expect("an id");
+    (member, "00000001-7".parse().expect("an id"))
 }
 
-const JOINED: &str =
-    r#"{"type":"joined","room":"tea","id":"me","peers":[{"id":"a","name":"Ann","data":null}]}"#;
-const RESUMED: &str = r#"{"type":"resumed","room":"tea","gap":false}"#;
+fn joined(resumed: bool) -> Event {
+    Event::Joined {
+        room: tea(),
+        id: ids().0,
+        roster: Roster::default(),
+        resumed,
+    }
+}
 
-fn message(id: &str, more: &str) -> String {
-    format!(r#"{{"type":"message","room":"tea","id":"{id}",{more}}}"#)
+/// What is no message, and its line and its JSON.
+fn events() -> Vec<(Event, String, String)> {
+    let (who, what) = ids();
+    let room = tea();
+    vec![
+        (
+            Event::PeerLeft {
+                room: tea(),
+                id: who,
+            },
+            format!("-- {who} left"),
+            format!(r#"{{"type":"peer-left","room":"tea","data":"{who}"}}"#),
+        ),
+        (
+            Event::Presence {
+                room: tea(),
+                from: who,
+                data: "{\"a\":\n1e400}".to_owned(),
+            },
+            format!(r#"-- {who} is now {{"a":\n1e400}}"#),
+            format!(r#"{{"type":"presence","room":"tea","from":"{who}","data":{{"a": 1e400}}}}"#),
+        ),
+        (
+            Event::Dropped {
+                room: tea(),
+                count: 7,
+            },
+            "-- 7 messages were left out, since this member was too slow".to_owned(),
+            r#"{"type":"dropped","room":"tea","count":7}"#.to_owned(),
+        ),
+        (
+            Event::Relayed {
+                from: who,
+                kind: Relay::Description,
+                object: r#"{"type":"sdp","sdp":"\u001b"}"#.to_owned(),
+            },
+            format!("-- sdp from {who}"),
+            r#"{"type":"sdp","sdp":"\u001b"}"#.to_owned(),
+        ),
+        (
+            Event::Gap {
+                room: tea(),
+                oldest: Some(what),
+            },
+            format!(
+                "-- gap: some messages since {what} are missing; the oldest that the room still \
+                 had is {what}"
+            ),
+            format!(r#"{{"type":"resumed","room":"tea","gap":true,"oldest":"{what}"}}"#),
+        ),
+        (
+            Event::Gap { room, oldest: None },
+            format!("-- gap: some messages since {what} are missing"),
+            r#"{"type":"resumed","room":"tea","gap":true,"oldest":null}"#.to_owned(),
+        ),
+    ]
 }
 
 #[test]
-fn every_kind_of_message_has_its_line() {
-    let mut view = View::new(Form::Text, Past::Last(0));
-    check(&mut view, JOINED, note("in tea as me, with 1 other"));
-    check(&mut view, RESUMED, Shown::Nothing);
-    for (id, more, expected) in [
+fn every_kind_of_event_has_its_line_and_its_json() {
+    let since = Some(ids().1);
+    let mut text = View::new(Form::Text, since);
+    let mut json = View::new(Form::Json, since);
+    for (event, as_text, as_json) in events() {
+        assert_eq!(text.hear(&event, now()), line(&as_text));
+        assert_eq!(json.hear(&event, now()), Shown::Line(as_json));
+    }
+    assert_eq!(text.hear(&Event::Connected, now()), Shown::Nothing);
+    let error = Event::Error {
+        code: "limit".to_owned(),
+        message: "too\u{9b}much".to_owned(),
+    };
+    let told = Shown::Note("the server answered: too\\u{9b}much".to_owned());
+    assert_eq!(json.hear(&error, now()), told);
+}
+
+#[test]
+fn a_return_is_told() {
+    let mut view = View::new(Form::Text, None);
+    let own = ids().0;
+    for (resumed, told) in [
+        (false, format!("in tea as {own}, with nobody else")),
+        (false, format!("again in tea as {own}, with nobody else")),
         (
-            "e-1",
-            r#""from":"a","name":"Ann","event":"message","data":"hi""#,
-            "e-1  Ann  message  hi",
-        ),
-        (
-            "e-2",
-            r#""from":"a","name":null,"event":"tick","data":{"n":1}"#,
-            r#"e-2  a  tick  {"n":1}"#,
-        ),
-        (
-            "e-3",
-            r#""from":null,"name":null,"event":"message","data":{"base64":"AP8="}"#,
-            "e-3  -  message  [2 bytes] AP8=",
-        ),
-        (
-            "e-4",
-            r#""from":"a","name":"A\u001b[1m","event":"x\ny","data":"\u0007\u009b\r\n""#,
-            r"e-4  A\u{1b}[1m  x\ny  \u{7}\u{9b}\r\n",
+            true,
+            format!("again in tea as {own}, with nobody else; what was missed follows"),
         ),
     ] {
-        check(&mut view, &message(id, more), line(expected));
+        assert_eq!(view.hear(&joined(resumed), now()), Shown::Note(told));
     }
-    for (message, expected) in [
-        (
-            r#"{"type":"peer-joined","room":"tea","data":"b","name":"Bo","peer":{}}"#,
-            "-- Bo came in",
-        ),
-        (
-            r#"{"type":"presence","room":"tea","from":"b","data":{"busy":true}}"#,
-            r#"-- Bo is now {"busy":true}"#,
-        ),
-        (
-            r#"{"type":"peer-left","room":"tea","data":"b"}"#,
-            "-- Bo left",
-        ),
-        (
-            r#"{"type":"peer-left","room":"tea","data":"b"}"#,
-            "-- b left",
-        ),
-        (
-            r#"{"type":"dropped","room":"tea","count":7}"#,
-            "-- 7 messages were left out, since this member was too slow",
-        ),
-        (r#"{"type":"sdp","from":"a","sdp":{}}"#, "-- sdp from a"),
+    let gap = Event::Gap {
+        room: tea(),
+        oldest: None,
+    };
+    let told = line("-- gap: some messages are missing");
+    assert_eq!(view.hear(&gap, now()), told);
+}
+
+#[test]
+fn payloads_are_text_on_one_line() {
+    for (said, shown) in [
+        (Payload::from("a\u{7}\u{9b}\r\n"), "a\\u{7}\\u{9b}\\r\\n"),
+        (Payload::from(vec![0, 255]), "[2 bytes] AP8="),
+        (Payload::Json("[1,\n1e400]".to_owned()), "[1, 1e400]"),
     ] {
-        check(&mut view, message, line(expected));
+        assert_eq!(payload(&said), shown);
     }
-    check(
-        &mut view,
-        r#"{"type":"error","code":"limit","message":"too much"}"#,
-        note("the server answered: too much"),
-    );
-    check(
-        &mut view,
-        "{}",
-        note("the server said what is not understood: {}"),
-    );
-}
-
-#[test]
-fn json_is_passed_on_as_it_came() {
-    let mut view = View::new(Form::Json, Past::Last(3));
-    check(&mut view, JOINED, note("in tea as me, with 1 other"));
-    let text = "{\"type\":\"message\",\"id\":\"e-1\",\"data\":[1,\n 1e400]}";
-    check(&mut view, text, Shown::Line(text.replace('\n', " ")));
-}
-
-#[test]
-fn the_newest_message_is_where_to_go_on_but_is_not_shown() {
-    let mut view = View::new(Form::Text, Past::Nothing);
-    assert_eq!(view.query(), "last=1");
-    check(&mut view, JOINED, note("in tea as me, with 1 other"));
-    check(
-        &mut view,
-        &message("e-7", r#""data":"old""#),
-        Shown::Nothing,
-    );
-    check(&mut view, RESUMED, Shown::Nothing);
-    assert_eq!(view.query(), "since=e-7");
-    check(
-        &mut view,
-        &message("e-8", r#""data":"new""#),
-        line("e-8  -  message  new"),
-    );
-    assert_eq!(view.query(), "since=e-8");
-    // A message to one member has no id.
-    check(
-        &mut view,
-        r#"{"type":"message","data":"psst"}"#,
-        line("-  -  message  psst"),
-    );
-    assert_eq!(view.query(), "since=e-8");
-}
-
-#[test]
-fn in_a_silent_room_everything_after_a_loss_is_new() {
-    let mut view = View::new(Form::Text, Past::Nothing);
-    view.hear(JOINED, now());
-    check(&mut view, RESUMED, Shown::Nothing);
-    assert_eq!(view.query(), format!("last={}", 1 << 30));
-    check(&mut view, JOINED, note("again in tea as me, with 1 other"));
-    check(
-        &mut view,
-        &message("e-1", r#""data":"first""#),
-        line("e-1  -  message  first"),
-    );
-    check(&mut view, RESUMED, note("nothing is missing"));
-}
-
-#[test]
-fn a_gap_is_told() {
-    let mut view = View::new(Form::Text, Past::Since("e-7".to_owned()));
-    view.hear(JOINED, now());
-    view.hear(&message("f-3", r#""data":"x""#), now());
-    check(
-        &mut view,
-        r#"{"type":"resumed","room":"tea","gap":true,"oldest":"f-3"}"#,
-        line(
-            "-- gap: some messages since e-7 are missing; the oldest that the room still had is f-3",
-        ),
-    );
-    check(
-        &mut view,
-        r#"{"type":"resumed","room":"tea","gap":true,"oldest":null}"#,
-        line("-- gap: some messages since e-7 are missing; the room had none any more"),
-    );
 }
