@@ -74,7 +74,7 @@ pub(crate) fn set_retry(draft: &mut Draft, retry_ms: u32) {
 /// What the requests of Engine.IO are made of.
 pub(crate) mod engine {
     pub(crate) use crate::door::engineio::{
-        Answer, Body, Follow, Reply, Request as Ask, Sid, may_open, session_of, unknown,
+        Answer, Body, Follow, Mount, Reply, Request as Ask, Sid, may_open, unknown,
     };
 }
 

@@ -154,7 +154,8 @@ mod shard;
 /// Sessions of Engine.IO with nothing above them; see [`Builder::engineio`].
 pub mod engineio {
     pub use crate::embed::engineio::{
-        CloseReason, Event, Message, Session, Text, Transport, Version,
+        CloseReason, Context, ErrorCode, Event, Hooks, Message, RequestError, Session, Text,
+        Transport, Version,
     };
 }
 

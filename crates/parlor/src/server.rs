@@ -20,10 +20,15 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use crate::{
     config::{BindError, Config, ConfigError, Deflate, EngineIo, RoomRule, SlowPolicy, SseGzip},
-    door::{self, engineio::Mount},
+    door::{
+        self,
+        engineio::{Applications, Mount},
+    },
     embed::{
         self, Door, Doors, FailedHandshake, Handler, Head, Link, OnFailed, PatternError, Refusal,
-        Routes, ServerHandle, engineio::Opener, socketio::Io,
+        Routes, ServerHandle,
+        engineio::{Hooks, Opener},
+        socketio::Io,
     },
     front,
     handle::Handle,
@@ -88,6 +93,8 @@ pub struct Builder {
     socketio: Option<Arc<Io>>,
     /// Where an embedder speaks Engine.IO, and how.
     engines: Vec<(String, EngineIo, Opener)>,
+    /// What the embedder decides at which path of Engine.IO.
+    hooks: Vec<(String, Hooks)>,
     /// The first path that no endpoint can stand at.
     malformed: Option<PatternError>,
     doors: Option<Doors>,
@@ -107,6 +114,9 @@ pub enum BuildError {
     /// An endpoint cannot stand at its path.
     #[error(transparent)]
     Endpoint(#[from] PatternError),
+    /// Hooks stand at a path where no Engine.IO is spoken.
+    #[error("no Engine.IO is spoken at `{0}`")]
+    Hooks(String),
     /// The address for metrics cannot be listened on.
     #[error(transparent)]
     Metrics(#[from] BindError),
@@ -231,6 +241,14 @@ impl Builder {
         self
     }
 
+    /// Decides and hears of the requests to Engine.IO at a path: one of [`Builder::engineio`], or
+    /// that of Socket.IO with or without handlers. Of several hooks at one path the last ones count.
+    pub fn engineio_hooks(mut self, path: &str, hooks: Hooks) -> Self {
+        self.hooks.retain(|(known, _)| known != path);
+        self.hooks.push((path.to_owned(), hooks));
+        self
+    }
+
     /// Opens these of the built-in doors and no others. Without this call all are open, or none
     /// where the server has an endpoint.
     pub fn doors(mut self, doors: impl IntoIterator<Item = Door>) -> Self {
@@ -255,9 +273,10 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] for a setting out of range, a malformed origin or path of an endpoint, an
-    /// unreadable directory, or an address for metrics that cannot be had.
-    pub fn build(self) -> Result<Server, BuildError> {
+    /// [`BuildError`] for a setting out of range, a malformed origin or path of an endpoint, hooks
+    /// at a path without Engine.IO, an unreadable directory, or an address for metrics that cannot
+    /// be had.
+    pub fn build(mut self) -> Result<Server, BuildError> {
         if let Some(error) = self.malformed {
             return Err(error.into());
         }
@@ -286,24 +305,9 @@ impl Builder {
             Doors::NONE
         };
         let doors = self.doors.unwrap_or(doors);
-        let mut mounts = self.mounts;
-        for (path, engine, opener) in self.engines {
-            let door = metrics::Door::EngineIo;
-            let mut checked = self.config.clone();
-            checked.socketio.engine = engine;
-            checked.validate()?;
-            let engine = &checked.socketio.engine;
-            let mount = mounts::mount(&path, door, engine, &self.config, Box::new(opener));
-            mounts.push(Arc::new(mount));
-        }
+        let mounts = self.take_mounts(doors)?;
         if let Some(io) = &self.socketio {
             io.settle(&link);
-        }
-        if self.socketio.is_some() || self.config.socketio.served && doors.has(Door::SocketIo) {
-            mounts.push(Arc::new(mounts::socketio(&self.config, self.socketio)));
-        }
-        if let Some(path) = mounts::taken(&mounts, doors) {
-            return Err(PatternError::Taken(path).into());
         }
         Ok(Server {
             link,
@@ -321,6 +325,38 @@ impl Builder {
             metrics: Arc::new(metrics),
             metrics_listener,
         })
+    }
+
+    /// Where Engine.IO is spoken.
+    fn take_mounts(&mut self, doors: Doors) -> Result<Vec<Arc<Mount>>, BuildError> {
+        let mut mounts = std::mem::take(&mut self.mounts);
+        let mut hooks = std::mem::take(&mut self.hooks);
+        let mut hooks_at = |path: &str| {
+            let found = hooks.iter().position(|(known, _)| known == path);
+            found.map_or_else(Hooks::new, |at| hooks.swap_remove(at).1)
+        };
+        for (path, engine, opener) in std::mem::take(&mut self.engines) {
+            let door = metrics::Door::EngineIo;
+            let mut checked = self.config.clone();
+            checked.socketio.engine = engine;
+            checked.validate()?;
+            let engine = &checked.socketio.engine;
+            let open = (Box::new(opener) as Box<dyn Applications>, hooks_at(&path));
+            let mount = mounts::mount(&path, door, engine, &self.config, open);
+            mounts.push(Arc::new(mount));
+        }
+        if self.socketio.is_some() || self.config.socketio.served && doors.has(Door::SocketIo) {
+            let hooks = hooks_at(&self.config.socketio.path);
+            let mount = mounts::socketio(&self.config, self.socketio.clone(), hooks);
+            mounts.push(Arc::new(mount));
+        }
+        if let Some((path, _)) = hooks.pop() {
+            return Err(BuildError::Hooks(path));
+        }
+        if let Some(path) = mounts::taken(&mounts, doors) {
+            return Err(PatternError::Taken(path).into());
+        }
+        Ok(mounts)
     }
 }
 

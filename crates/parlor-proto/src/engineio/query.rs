@@ -55,6 +55,18 @@ impl<'a> Query<'a> {
         new
     }
 
+    /// The transport as it was sent; none where there is none, or more than one.
+    #[must_use]
+    pub fn transport(&self) -> Option<&str> {
+        self.transport.get()
+    }
+
+    /// The revision (`EIO`) as it was sent; none where there is none, or more than one.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.eio.get()
+    }
+
     /// The session that is meant; none where there is no `sid`, or an empty one.
     #[must_use]
     pub fn sid(&self) -> Option<&str> {

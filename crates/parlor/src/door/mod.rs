@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(crate) use engineio::{
-    Ask, Asked, Follow, Route, Sid, Verdict, checks, follow, open_polling, route,
+    Ask, Asked, Follow, Route, Sid, Verdict, checks, follow, open_polling, route, session_at,
 };
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;

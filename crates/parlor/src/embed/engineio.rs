@@ -1,9 +1,12 @@
 //! Sessions of Engine.IO for embedders who want nothing above it.
 
+mod hooks;
+
 use std::{fmt, net::SocketAddr};
 
-pub use parlor_proto::engineio::{CloseReason, Message, Text, Transport, Version};
+pub use parlor_proto::engineio::{CloseReason, ErrorCode, Message, Text, Transport, Version};
 
+pub use self::hooks::{Context, Hooks, RequestError};
 use super::Head;
 
 /// What happens to a session of Engine.IO.
@@ -68,7 +71,7 @@ impl Session {
         self.writable = writable;
     }
 
-    /// Its id, 20 characters. Whoever knows it can speak as its client, so it is a secret.
+    /// Its id: 20 characters, or what [`Hooks::generate_id`] has made. Whoever knows it can speak as its client, so it is a secret.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id

@@ -36,7 +36,9 @@ pub(crate) struct Polled {
     /// The path, which ends with a slash.
     pub(crate) path: String,
     /// Its place among all such.
-    pub(crate) mount: usize,
+    pub(crate) place: usize,
+    /// What there is at it.
+    pub(crate) mount: Arc<engine::Mount>,
     /// The longest body of a POST, in bytes.
     pub(crate) body_bytes_max: usize,
     /// Answers to GETs of at least so many bytes are compressed; none never.
@@ -103,7 +105,7 @@ async fn serve(
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
-    let sid = engine::session_of(target);
+    let sid = context.polled.mount.session_of(target);
     let id = context.handle.next_request();
     let method = match parts.method {
         http::Method::GET => Method::Get,
@@ -120,7 +122,7 @@ async fn serve(
     let provenance = Provenance::of_map(&parts.headers);
     let mut body = (method == Method::Post).then_some(body);
     let ask = engine::Ask {
-        mount: context.polled.mount,
+        mount: context.polled.place,
         method,
         target: target.to_owned(),
         headers: match method == Method::Get && engine::may_open(target) {
@@ -147,7 +149,16 @@ async fn serve(
     let reply = context.exchange(ask, sid, &parts.headers, &mut body).await;
     watch.done();
     match reply {
-        Some(reply) => context.response(reply, method, &parts.headers),
+        Some(mut reply) => {
+            let mount = &context.polled.mount;
+            let added = (reply.status == 200).then(|| mount.headers_for(&parts, peer));
+            if let Some(denied) = reply.denied.take() {
+                mount.tell(&parts, peer, *denied);
+            }
+            let mut response = context.response(reply, method, &parts.headers);
+            response.headers_mut().extend(added.unwrap_or_default());
+            response
+        }
         None => plain(StatusCode::SERVICE_UNAVAILABLE, "the server is busy\n"),
     }
 }

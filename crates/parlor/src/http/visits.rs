@@ -40,11 +40,15 @@ pub(crate) struct Reception {
     pub(crate) handle: Handle,
     /// What a door takes.
     pub(crate) claims: Claims,
+    /// The session of Engine.IO that a request target names.
+    pub(crate) session: Sessions,
     /// What answers the rest.
     pub(crate) site: Site,
     /// Of these only those of bodies count.
     pub(crate) limits: Limits,
 }
+
+type Sessions = Box<dyn Fn(&str) -> Option<engine::Sid> + Send + Sync>;
 
 impl fmt::Debug for Visits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,10 +156,6 @@ impl Reception {
         if !(self.claims)(&head) {
             return None;
         }
-        let session = match (self.site.checks)(head.path()) {
-            Checks::Ours => None,
-            Checks::Theirs | Checks::TheirsWithHeaders => engine::session_of(target),
-        };
         let owned = |field: &httparse::Header<'_>| (field.name.to_owned(), field.value.to_vec());
         Some(handle::Request {
             method: method.to_owned(),
@@ -163,7 +163,7 @@ impl Reception {
             minor_version: head.minor_version,
             headers: headers.iter().map(owned).collect(),
             peer,
-            session,
+            session: (self.session)(target),
         })
     }
 

@@ -91,6 +91,19 @@ impl Cors {
         }
     }
 
+    /// The headers of the answer to a WebSocket handshake that is let in.
+    pub(crate) fn of_handshake(&self, request: &Provenance<'_>) -> HeaderMap {
+        let mut asked = HeaderMap::new();
+        if let Field::Once(origin) = request.origin
+            && let Ok(origin) = HeaderValue::from_bytes(origin)
+        {
+            asked.insert(header::ORIGIN, origin);
+        }
+        self.headers(&Method::GET, &asked, true)
+            .into_iter()
+            .collect()
+    }
+
     /// The headers of an answer. `allowed` is what [`super::Policy::check_origin`] says, or
     /// [`Cors::admits`].
     pub(crate) fn headers(

@@ -9,15 +9,15 @@ use crate::{
     config::{self, Config, CorsOrigins, EngineIo, Preflight, Transports},
     door::{
         self,
-        engineio::{Applications, Mount},
+        engineio::{Applications, Ids, Mount},
     },
-    embed::{Door, Doors, socketio::Io},
+    embed::{Door, Doors, engineio::Hooks, socketio::Io},
     metrics,
     policy::{Cors, Listed, Origins},
 };
 
 /// Socket.IO at its path, with these handlers or without code.
-pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
+pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>, hooks: Hooks) -> Mount {
     let names = &config.socketio.namespaces;
     let settings = door::socketio::Settings {
         options: parlor_proto::socketio::Options {
@@ -32,17 +32,22 @@ pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>) -> Mount {
         recovery_ms: crate::shard::millis(config.socketio.recovery),
     };
     let settings = Arc::new(settings);
+    let clients = handlers.as_ref().map(|io| io.clients());
     let applications: Box<dyn Applications> = match handlers {
         Some(io) => Box::new(door::socketio::WithHandlers(settings, io)),
         None => Box::new(door::socketio::BuiltIn(settings)),
     };
-    mount(
+    let mount = mount(
         &config.socketio.path,
         metrics::Door::SocketIo,
         &config.socketio.engine,
         config,
-        applications,
-    )
+        (applications, hooks),
+    );
+    match clients {
+        Some(clients) => Mount { clients, ..mount },
+        None => mount,
+    }
 }
 
 /// The first path at which something else stands already: another of these, or one of the open
@@ -71,7 +76,7 @@ pub(super) fn mount(
     door: metrics::Door,
     engine: &EngineIo,
     config: &Config,
-    applications: Box<dyn Applications>,
+    (applications, hooks): (Box<dyn Applications>, Hooks),
 ) -> Mount {
     let versions = match (engine.legacy, engine.jsonp) {
         (false, _) => engineio::Versions::V4,
@@ -108,6 +113,9 @@ pub(super) fn mount(
         compress_from: (engine.compress_bytes_min > 0).then_some(engine.compress_bytes_min),
         cors: engine.cors.as_ref().map(|cors| Arc::new(cors_of(cors))),
         deflate: super::deflate_policy(engine.deflate),
+        ids: hooks.generates().then(Ids::default),
+        hooks,
+        clients: Arc::default(),
         applications,
     }
 }

@@ -37,9 +37,11 @@ impl Server {
         let limits = http_limits(&self.config);
         let doors = self.door_settings();
         let mounts = Arc::clone(&self.mounts);
+        let places = Arc::clone(&self.mounts);
         Reception {
             handle: self.handle.clone(),
             claims: Box::new(move |head| door::claims(&doors, head)),
+            session: Box::new(move |target| door::session_at(&places, target)),
             site: Site {
                 policy: self.visit_policy.clone(),
                 checks: Box::new(move |path| door::checks(&mounts, path)),
@@ -70,7 +72,8 @@ impl Server {
         for (place, mount) in self.mounts.iter().enumerate() {
             let polled = http::polling::Polled {
                 path: mount.path.to_string(),
-                mount: place,
+                place,
+                mount: Arc::clone(mount),
                 body_bytes_max: mount.options.limits.payload_bytes_max,
                 compress_from: mount.compress_from,
                 cors: mount.cors.clone(),

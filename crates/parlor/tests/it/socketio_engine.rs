@@ -1,15 +1,22 @@
 //! What embedders set below Socket.IO: files, ids, headers, who is told of refusals.
 
-use std::io::{Read as _, Write as _};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    num::NonZero,
+    sync::{Arc, Mutex},
+};
 
 use parlor::{
+    Server,
     config::{ClientFiles, Cors, CorsOrigins},
+    engineio::{Hooks, RequestError},
     socketio::SocketIo,
 };
 
 use crate::{
     http_support::{field, last_get_of, statuses},
-    support::{TestServer, upgrade},
+    support::{TestServer, upgrade, wait_until},
 };
 
 #[test]
@@ -83,4 +90,232 @@ fn pages_of_listed_origins_come_in_by_every_transport() {
         assert_eq!(status(server, "polling", origin), polled, "{origin}");
         assert_eq!(status(server, "websocket", origin), upgraded, "{origin}");
     }
+}
+
+/// One request on a connection of its own: the answer, head in lower case.
+fn plain(server: &TestServer, method: &str, target: &str, body: &str) -> String {
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    server.exchange(request.as_bytes())
+}
+
+/// The answer to a handshake of a WebSocket, up to the end of its head.
+fn handshake(server: &TestServer, target: &str) -> (TcpStream, String) {
+    let mut stream = server.tcp();
+    stream.write_all(upgrade(target, "").as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    (stream, String::from_utf8(head).unwrap())
+}
+
+const POLL: &str = "/socket.io/?EIO=4&transport=polling";
+const SOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
+
+fn serve(io: &SocketIo, hooks: Hooks) -> TestServer {
+    let _ = io.of("/");
+    TestServer::build(
+        |config| {
+            config.shards = NonZero::new(3);
+            config.socketio.engine.legacy = true;
+            config.socketio.engine.cookie = Some("io".to_owned());
+        },
+        |builder| builder.socketio(io).engineio_hooks("/socket.io/", hooks),
+    )
+}
+
+#[test]
+fn embedders_make_the_ids_of_sessions() {
+    let io = SocketIo::new();
+    let hooks = Hooks::new().generate_id(|head| {
+        let id = head.query("id").ok_or("no id was asked for")?;
+        Ok(id.into_owned())
+    });
+    let server = serve(&io, hooks);
+    let open = |id: &str| plain(&server, "GET", &format!("{POLL}&id={id}"), "");
+    for id in ["ann", "bo-1.2_3~4"] {
+        let answer = open(id);
+        assert!(answer.contains(&format!(r#"0{{"sid":"{id}","#)), "{answer}");
+        let cookie = format!("io={id}; Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(field(&answer, "set-cookie"), Some(&*cookie));
+    }
+    // The id is known on whichever shard a request comes in.
+    let ann = format!("{POLL}&sid=ann");
+    for _ in 0..4 {
+        assert!(plain(&server, "POST", &ann, "40").ends_with("\r\nok"));
+        let answer = plain(&server, "GET", &ann, "");
+        assert!(answer.contains(r#"40{"sid":""#), "{answer}");
+        assert!(plain(&server, "POST", &ann, "41").ends_with("\r\nok"));
+    }
+    assert_eq!(io.clients_count(), 2);
+    let refused = r#"{"code":3,"message":"Bad request"}"#;
+    for bad in ["ann", "a%20b", "%C3%A9", "", &"x".repeat(129)] {
+        let answer = open(bad);
+        assert_eq!(statuses(&answer), [400], "{bad}");
+        assert!(answer.ends_with(refused), "{answer}");
+    }
+    assert!(plain(&server, "GET", POLL, "").ends_with(refused));
+    // It goes on over a WebSocket under its id, and can be another's when it has ended.
+    let (stream, head) = handshake(&server, &format!("{SOCKET}&sid=ann"));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    drop(stream);
+    assert!(plain(&server, "POST", &ann, "1").ends_with("\r\nok"));
+    wait_until("the session has ended", || io.clients_count() == 1);
+    assert_eq!(statuses(&plain(&server, "GET", &ann, "")), [400]);
+    let (stream, head) = handshake(&server, &format!("{SOCKET}&id=ann"));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(io.clients_count(), 2);
+    drop(stream);
+    wait_until("the session has ended", || io.clients_count() == 1);
+    // Sockets of clients 2 are called as their session.
+    let v3 = "/socket.io/?EIO=3&transport=polling";
+    let answer = plain(&server, "GET", &format!("{v3}&id=cy"), "");
+    assert!(answer.contains(r#""sid":"cy""#), "{answer}");
+}
+
+#[test]
+fn embedders_decide_who_may_open_a_session() {
+    let io = SocketIo::new();
+    let hooks = Hooks::new().allow_request(|head| match head.query("key").as_deref() {
+        Some("yes") => Ok(()),
+        Some("") => Err(String::new()),
+        _ => Err("a \"key\", please".to_owned()),
+    });
+    let server = serve(&io, hooks);
+    for (query, status, body) in [
+        ("&key=yes", 200, r#"0{"sid":"#),
+        ("", 403, r#"{"code":4,"message":"a \"key\", please"}"#),
+        ("&key=", 403, r#"{"code":4,"message":"Forbidden"}"#),
+        // The checks of the request come first, that of the revision later.
+        ("&EIO=1", 403, r#"{"code":4,"message":"a \"key\", please"}"#),
+        (
+            "&sid=x",
+            400,
+            r#"{"code":1,"message":"Session ID unknown"}"#,
+        ),
+    ] {
+        let answer = plain(&server, "GET", &format!("{POLL}{query}"), "");
+        assert_eq!(statuses(&answer), [status], "{query}");
+        assert!(answer.contains(body), "{answer}");
+    }
+    let (_stream, head) = handshake(&server, &format!("{SOCKET}&key=yes"));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let (mut stream, head) = handshake(&server, SOCKET);
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    let mut body = String::new();
+    stream.read_to_string(&mut body).unwrap();
+    assert_eq!(body, "a \"key\", please");
+}
+
+#[test]
+fn embedders_add_headers_to_answers() {
+    let io = SocketIo::new();
+    let hooks = Hooks::new()
+        .on_initial_headers(|head, headers| {
+            headers.insert("x-first", head.query("n").unwrap().parse().unwrap());
+        })
+        .on_headers(|_, headers| {
+            headers.insert("x-each", "1".parse().unwrap());
+            headers.insert("content-length", "0".parse().unwrap());
+        });
+    let server = serve(&io, hooks);
+    let fields = |answer: &str| {
+        ["x-first", "x-each"].map(|name| field(answer, name).unwrap_or_default().to_owned())
+    };
+    let opened = plain(&server, "GET", &format!("{POLL}&n=7"), "");
+    assert_eq!(fields(&opened), ["7", "1"]);
+    let (_, rest) = opened.split_once(r#""sid":""#).unwrap();
+    let (sid, _) = rest.split_once('"').unwrap();
+    let session = format!("{POLL}&sid={sid}");
+    let posted = plain(&server, "POST", &session, "40");
+    assert_eq!(fields(&posted), ["", "1"]);
+    assert!(posted.ends_with("\r\nok"), "{posted}");
+    assert_eq!(fields(&plain(&server, "GET", &session, "")), ["", "1"]);
+    let (_stream, head) = handshake(&server, &format!("{SOCKET}&n=8"));
+    assert_eq!(fields(&head), ["8", "1"]);
+    let (_stream, head) = handshake(&server, &format!("{SOCKET}&sid={sid}"));
+    assert_eq!(fields(&head), ["", "1"]);
+    // A refusal is no answer of a session.
+    assert_eq!(fields(&plain(&server, "GET", "/socket.io/", "")), ["", ""]);
+}
+
+#[test]
+fn embedders_hear_of_requests_that_are_refused() {
+    let io = SocketIo::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let hooks = Hooks::new()
+        .allow_request(|head| match head.query("no") {
+            Some(reason) => Err(reason.into_owned()),
+            None => Ok(()),
+        })
+        .on_connection_error(move |error: &RequestError| {
+            assert_eq!(error.message(), error.code().message());
+            let line = format!(
+                "{} {} {}: {}",
+                error.head().method(),
+                error.code().code(),
+                error.context().name().unwrap_or("-"),
+                error.context()
+            );
+            log.lock().unwrap().push(line);
+        });
+    let server = serve(&io, hooks);
+    let opened = plain(&server, "GET", POLL, "");
+    let (_, rest) = opened.split_once(r#""sid":""#).unwrap();
+    let (sid, _) = rest.split_once('"').unwrap();
+    let path = "/socket.io/";
+    let other = format!("{SOCKET}&sid={sid}");
+    for (method, target, expected) in [
+        ("GET", path, "GET 0 -: no transport, or not one"),
+        (
+            "GET",
+            "/socket.io/?transport=tcp",
+            "GET 0 -: transport `tcp`",
+        ),
+        ("GET", &format!("{POLL}&sid=x"), "GET 1 -: sid `x`"),
+        ("PUT", POLL, "PUT 2 -: not GET"),
+        (
+            "GET",
+            &other,
+            "GET 3 TRANSPORT_MISMATCH: websocket after polling",
+        ),
+        (
+            "GET",
+            SOCKET,
+            "GET 3 TRANSPORT_HANDSHAKE_ERROR: no handshake that fits",
+        ),
+        ("GET", &format!("{POLL}&no=way"), "GET 4 -: refused: way"),
+        (
+            "GET",
+            "/socket.io/?EIO=2&transport=polling",
+            "GET 5 -: EIO `2`",
+        ),
+    ] {
+        plain(&server, method, target, "");
+        assert_eq!(heard.lock().unwrap().pop().as_deref(), Some(expected));
+    }
+    handshake(&server, &format!("{SOCKET}&no=way"));
+    let last = heard.lock().unwrap().pop();
+    assert_eq!(last.as_deref(), Some("GET 4 -: refused: way"));
+    assert!(heard.lock().unwrap().is_empty());
+}
+
+#[test]
+fn hooks_need_a_path_that_is_spoken_at() {
+    let built = Server::builder()
+        .engineio_hooks("/nowhere/", Hooks::new())
+        .build();
+    let error = built.expect_err("nobody is there").to_string();
+    assert_eq!(error, "no Engine.IO is spoken at `/nowhere/`");
+    let built = Server::builder()
+        .engineio_hooks("/socket.io/", Hooks::new())
+        .build();
+    assert!(built.is_ok(), "the built-in door has hooks too");
 }

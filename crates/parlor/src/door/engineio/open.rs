@@ -2,20 +2,26 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use http::{HeaderMap, HeaderValue, header};
 use parlor_hub::{MemberKey, ShardId};
 use parlor_proto::{
     engineio::{self, Admission, ErrorCode, Method, Query, Request, Upgrade, Version, admit},
-    websocket::handshake::{self, Answer},
+    websocket::{
+        deflate::Agreement,
+        handshake::{self, Answer},
+    },
 };
 
 use super::{
     super::{Session, Turn, open::Opened},
-    Application, Mount, Opening,
-    request::{self, New, refusal, respond},
+    Application, Denied, Mount, Opening,
+    ids::Claim,
+    request::{self, New, denial, respond},
     session::Engine,
     sid::Sid,
 };
 use crate::{
+    embed,
     front::Head,
     metrics,
     policy::{Cors, Policy, Provenance, Refusal},
@@ -24,8 +30,8 @@ use crate::{
 /// Why a WebSocket is not opened.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// By the rules of Engine.IO: the code's text, as the reference answers.
-    Code(ErrorCode),
+    /// By the rules of Engine.IO, or by the embedder.
+    Denied(Denied),
     /// By the rules of the handshake.
     Handshake(handshake::Refusal),
     /// By policy.
@@ -35,19 +41,19 @@ pub(crate) enum Refused {
 impl Refused {
     pub(crate) fn reason(&self) -> metrics::Refused {
         match self {
-            Self::Code(ErrorCode::Forbidden) => metrics::Refused::Origin,
-            Self::Code(_) | Self::Handshake(_) => metrics::Refused::Handshake,
+            Self::Denied(denied) if denied.code == ErrorCode::Forbidden => metrics::Refused::Origin,
+            Self::Denied(_) | Self::Handshake(_) => metrics::Refused::Handshake,
             Self::Policy(refusal) => metrics::Refused::of_door(refusal.status),
         }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let code = match self {
-            Self::Code(code) => code,
+        let denied = match self {
+            Self::Denied(denied) => denied,
             Self::Handshake(refusal) => return refusal.respond(out),
             Self::Policy(refusal) => return out.extend_from_slice(&refusal.to_response()),
         };
-        let (status, text) = (code.status(), code.message());
+        let (status, text) = (denied.code.status(), denied.message());
         let reason = match status {
             403 => "Forbidden",
             _ => "Bad Request",
@@ -62,10 +68,20 @@ impl Refused {
     }
 }
 
-impl From<ErrorCode> for Refused {
-    fn from(code: ErrorCode) -> Self {
-        Self::Code(code)
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
     }
+}
+
+/// What a new session is called.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) sid: Sid,
+    /// As its client shows it.
+    pub(super) text: String,
+    /// Where an embedder has made that.
+    pub(super) claim: Option<Claim>,
 }
 
 /// Opens a WebSocket: for a new session, or for one that is to go on there.
@@ -76,6 +92,30 @@ pub(in crate::door) fn open_socket(
     peer: impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
+    let opened = open_or_refuse(head, mount, policy, &peer, turn);
+    if mount.hooks.hears_errors() {
+        let denied = match &opened {
+            Err(Refused::Denied(denied)) => Some((denied.code, denied.context.clone())),
+            Err(Refused::Handshake(_)) => {
+                let denied = Denied::handshake();
+                Some((denied.code, denied.context))
+            }
+            Err(Refused::Policy(_)) | Ok(_) => None,
+        };
+        if let Some((code, context)) = denied {
+            mount.hooks.tell(request_of(head, peer()), code, context);
+        }
+    }
+    opened
+}
+
+fn open_or_refuse(
+    head: &Head<'_, '_>,
+    mount: &Arc<Mount>,
+    policy: &Policy,
+    peer: &impl Fn() -> SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Result<Opened, Refused> {
     let provenance = Provenance::of_head(head.headers);
     policy.check_host(&provenance).map_err(Refused::Policy)?;
     let query = Query::parse(head.query().unwrap_or_default());
@@ -84,84 +124,164 @@ pub(in crate::door) fn open_socket(
         upgrade: Upgrade::WebSocket,
         query: &query,
     };
-    if let Some(shard) = elsewhere(&query, turn) {
+    if let Some(shard) = elsewhere(&query, mount, turn) {
         return Ok(Opened::Elsewhere(shard));
     }
     let sessions = &turn.tools.sessions;
-    let admission = admit(&request, &mount.options, |sid| sessions.known(sid, mount))?;
+    let known = |sid: &str| sessions.known(sid, mount);
+    let denied = |code| Denied::of(code, &request, query.sid().and_then(known));
+    let admission = admit(&request, &mount.options, known).map_err(denied)?;
     let admits = |cors: &Arc<Cors>| cors.admits(&provenance);
     let allowed = mount.cors.as_ref().is_some_and(admits);
     if !allowed && policy.check_origin(&provenance).is_err() {
-        return Err(ErrorCode::Forbidden.into());
+        return Err(Denied::forbidden().into());
     }
     let opening = match admission {
         Admission::Open(opening) => opening,
         Admission::Upgrade { sid } => {
-            let key = sessions.key(sid);
-            return try_socket(head, mount, key, turn);
+            let key = sessions.key(sid, mount).ok_or(ErrorCode::UnknownSid);
+            let key = key.map_err(denied)?;
+            return try_socket((head, peer), mount, key, turn);
         }
-        Admission::Poll { .. } | Admission::Post { .. } => {
-            return Err(ErrorCode::BadRequest.into());
-        }
+        Admission::Poll { .. } | Admission::Post { .. } => return Err(Denied::handshake().into()),
     };
-    let version = opening.version()?;
+    let request = || request_of(head, peer());
+    allow(mount, request)?;
+    let version = opening.version().map_err(|_| Denied::revision(&query))?;
     let upgrade = handshake::validate(handshake_of(head)).map_err(Refused::Handshake)?;
     let agreement = upgrade.deflate(&mount.deflate);
-    let random = turn
-        .tools
-        .secret()
-        .map_err(|_| Refused::Policy(NO_RANDOMNESS))?;
-    let sid = Sid::new(turn.tools.shard, random);
+    let name = name_session(mount, request, turn)?;
     let opening = Opening {
-        sid: &sid.to_text(),
+        sid: &name.text,
         version,
         transport: opening.transport(),
         target: head.target,
         headers: head.headers,
-        peer: &peer,
+        peer,
     };
     let application = mount.applications.open(&opening, turn);
-    let application = application.map_err(|_| ErrorCode::Forbidden)?;
-    let cookie = mount.cookie_of(&sid.to_text());
-    let headers = cookie.as_deref().map(|cookie| ("Set-Cookie", cookie));
-    let answer = Answer {
-        protocol: upgrade.protocols().first().copied(),
-        deflate: agreement,
-        headers: headers.as_slice(),
-    };
-    let answered = upgrade.respond(answer, turn.reply);
-    answered.map_err(|_| ErrorCode::BadRequest)?;
-    let session = Engine::websocket(mount, (sid, version), agreement, application, turn);
+    let application = application.map_err(|_| Denied::forbidden())?;
+    let cookie = mount.cookie_of(&name.text);
+    let headers = added(mount, request, (&provenance, true), cookie);
+    answer(&upgrade, agreement, &headers, turn)?;
+    let session = Engine::websocket(mount, (name, version), agreement, application, turn);
     Ok(Opened::Session {
         form: session.shared_form(),
         session: Box::new(session),
     })
 }
 
+/// Asks the embedder whether a request may open a session.
+fn allow(mount: &Mount, request: impl FnOnce() -> embed::Head) -> Result<(), Denied> {
+    match mount.hooks.allows_all() {
+        true => Ok(()),
+        false => mount.hooks.allow(&request()).map_err(Denied::by_embedder),
+    }
+}
+
+/// Draws the id of a new session, or has the embedder make it.
+fn name_session(
+    mount: &Arc<Mount>,
+    request: impl FnOnce() -> embed::Head,
+    turn: &mut Turn<'_>,
+) -> Result<Name, Denied> {
+    let random = turn.tools.secret().map_err(Denied::without_id)?;
+    let sid = Sid::new(turn.tools.shard, random);
+    if mount.ids.is_none() {
+        let text = sid.to_text();
+        let claim = None;
+        return Ok(Name { sid, text, claim });
+    }
+    let made = mount.hooks.generate(&request());
+    let text = match made {
+        Some(made) => made.map_err(Denied::without_id)?,
+        None => sid.to_text(),
+    };
+    let claim = Claim::new(mount, &text, sid).map_err(Denied::without_id)?;
+    let claim = Some(claim);
+    Ok(Name { sid, text, claim })
+}
+
+/// The headers of the answer to a handshake, besides its own.
+fn added(
+    mount: &Mount,
+    request: impl FnOnce() -> embed::Head,
+    (provenance, is_initial): (&Provenance<'_>, bool),
+    cookie: Option<String>,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(cors) = &mount.cors {
+        headers.extend(cors.of_handshake(provenance));
+    }
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    if mount.hooks.adds_headers() {
+        headers.extend(mount.hooks.headers(&request(), is_initial));
+    }
+    headers
+}
+
+/// Answers a handshake. Headers of the embedder that cannot stand there are left out.
+fn answer(
+    upgrade: &handshake::Upgrade<'_>,
+    agreement: Option<Agreement>,
+    headers: &HeaderMap,
+    turn: &mut Turn<'_>,
+) -> Result<(), Denied> {
+    let fields = headers.iter();
+    let fields = fields.filter_map(|(name, value)| {
+        let name = match name == header::SET_COOKIE {
+            // As it is mostly written.
+            true => "Set-Cookie",
+            false => name.as_str(),
+        };
+        Some((name, value.to_str().ok()?))
+    });
+    let fits = |(name, value): &(&str, &str)| {
+        let checked = handshake::check_header(name, value);
+        if let Err(error) = &checked {
+            tracing::error!(name, %error, "a header cannot be sent");
+        }
+        checked.is_ok()
+    };
+    let fields: Vec<(&str, &str)> = fields.filter(fits).collect();
+    let answer = Answer {
+        protocol: upgrade.protocols().first().copied(),
+        deflate: agreement,
+        headers: &fields,
+    };
+    let answered = upgrade.respond(answer, turn.reply);
+    answered.map_err(|_| Denied::handshake())
+}
+
+/// A request as embedders see it.
+fn request_of(head: &Head<'_, '_>, peer: SocketAddr) -> embed::Head {
+    let fields = head.headers.iter();
+    let fields = fields.map(|header| (header.name, header.value));
+    embed::Head::new(head.method, head.target, fields, peer)
+}
+
 /// The shard that has the session which a request names, where it is another one.
-fn elsewhere(query: &Query<'_>, turn: &Turn<'_>) -> Option<ShardId> {
-    let shard = Sid::parse(query.sid()?)?.shard();
+fn elsewhere(query: &Query<'_>, mount: &Mount, turn: &Turn<'_>) -> Option<ShardId> {
+    let shard = mount.sid_of(query.sid()?)?.shard();
     (shard != turn.tools.shard && shard.0 < turn.tools.settings.shards).then_some(shard)
 }
 
 /// A WebSocket that a session may go on over. Where it may not the session says so, behind the
 /// handshake.
 fn try_socket(
-    head: &Head<'_, '_>,
-    mount: &Arc<Mount>,
-    owner: Option<MemberKey>,
+    (head, peer): (&Head<'_, '_>, &impl Fn() -> SocketAddr),
+    mount: &Mount,
+    owner: MemberKey,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
-    let owner = owner.ok_or(ErrorCode::UnknownSid)?;
     let upgrade = handshake::validate(handshake_of(head)).map_err(Refused::Handshake)?;
     let agreement = upgrade.deflate(&mount.deflate);
-    let answer = Answer {
-        protocol: upgrade.protocols().first().copied(),
-        deflate: agreement,
-        headers: &[],
-    };
-    let answered = upgrade.respond(answer, turn.reply);
-    answered.map_err(|_| ErrorCode::BadRequest)?;
+    let provenance = Provenance::of_head(head.headers);
+    let request = || request_of(head, peer());
+    let headers = added(mount, request, (&provenance, false), None);
+    answer(&upgrade, agreement, &headers, turn)?;
     Ok(Opened::Trial { owner, agreement })
 }
 
@@ -180,32 +300,38 @@ pub(crate) fn open_polling(new: New, turn: &mut Turn<'_>) -> Option<Box<dyn Sess
             let session = Engine::polling(&mount, named, get, application, turn);
             Some(Box::new(session))
         }
-        Err(code) => {
-            respond(answer, refusal(code));
+        Err(denied) => {
+            respond(answer, denial(denied));
             None
         }
     }
 }
 
 /// What a new session is called and speaks, and what runs over it.
-type Named = ((Sid, Version), Box<dyn Application>);
+type Named = ((Name, Version), Box<dyn Application>);
 
 fn open_application(
-    mount: &Mount,
+    mount: &Arc<Mount>,
     opening: engineio::Opening,
     ask: &request::Request,
     turn: &mut Turn<'_>,
-) -> Result<Named, ErrorCode> {
-    let version = opening.version()?;
-    let random = turn.tools.secret().map_err(|_| ErrorCode::Forbidden)?;
-    let sid = Sid::new(turn.tools.shard, random);
-    let headers: Vec<httparse::Header<'_>> = ask
-        .headers
-        .iter()
+) -> Result<Named, Denied> {
+    let fields = || ask.headers.iter();
+    let request = || {
+        let fields = fields().map(|(name, value)| (&**name, &**value));
+        embed::Head::new("GET", &ask.target, fields, ask.peer)
+    };
+    allow(mount, request)?;
+    let version = opening.version().map_err(|_| {
+        let query = ask.target.split_once('?').map_or("", |(_, query)| query);
+        Denied::revision(&Query::parse(query))
+    })?;
+    let name = name_session(mount, request, turn)?;
+    let headers: Vec<httparse::Header<'_>> = fields()
         .map(|(name, value)| httparse::Header { name, value })
         .collect();
     let opening = Opening {
-        sid: &sid.to_text(),
+        sid: &name.text,
         version,
         transport: opening.transport(),
         target: &ask.target,
@@ -213,8 +339,8 @@ fn open_application(
         peer: &|| ask.peer,
     };
     let application = mount.applications.open(&opening, turn);
-    let application = application.map_err(|_| ErrorCode::Forbidden)?;
-    Ok(((sid, version), application))
+    let application = application.map_err(|_| Denied::forbidden())?;
+    Ok(((name, version), application))
 }
 
 fn handshake_of<'a>(
@@ -238,5 +364,3 @@ pub(super) fn method(method: &str) -> Method {
         _ => Method::Other,
     }
 }
-
-const NO_RANDOMNESS: Refusal = Refusal::new(503, "no randomness");

@@ -1,11 +1,14 @@
 //! Which sessions a shard has.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use parlor_hub::MemberKey;
 use parlor_proto::engineio::{Known, Transport};
 
-use super::{Mount, sid::Sid};
+use super::{Mount, ids::Claim, open::Name, sid::Sid};
 
 /// The sessions of one shard by their ids. Each is a connection of the shard's, so there are at
 /// most as many as the server takes connections.
@@ -14,6 +17,8 @@ pub(crate) struct Registry {
     sessions: HashMap<Sid, Entry>,
     /// Where sessions were opened: as many as the server has.
     mounts: Vec<Arc<Mount>>,
+    /// The ids of sessions that an embedder has made.
+    claims: HashMap<Sid, Claim>,
 }
 
 /// One session.
@@ -26,31 +31,44 @@ struct Entry {
 }
 
 impl Registry {
-    pub(super) fn add(&mut self, sid: Sid, mount: &Arc<Mount>, key: MemberKey, known: Known) {
+    pub(super) fn add(&mut self, name: Name, mount: &Arc<Mount>, key: MemberKey, known: Known) {
         let held = self.mounts.iter().position(|own| Arc::ptr_eq(own, mount));
         let at = held.unwrap_or_else(|| {
             self.mounts.push(Arc::clone(mount));
             self.mounts.len() - 1
         });
         // There are fewer paths than that.
-        let mount = u16::try_from(at).unwrap_or(u16::MAX);
-        self.sessions.insert(sid, Entry { key, mount, known });
+        let at = u16::try_from(at).unwrap_or(u16::MAX);
+        mount.clients.fetch_add(1, Ordering::Relaxed);
+        let Name { sid, claim, .. } = name;
+        self.claims.extend(claim.map(|claim| (sid, claim)));
+        let entry = Entry {
+            key,
+            mount: at,
+            known,
+        };
+        self.sessions.insert(sid, entry);
     }
 
     pub(super) fn remove(&mut self, sid: Sid) {
-        self.sessions.remove(&sid);
+        self.claims.remove(&sid);
+        if let Some(entry) = self.sessions.remove(&sid)
+            && let Some(mount) = self.mounts.get(usize::from(entry.mount))
+        {
+            mount.clients.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// What there is of the session that a client names.
     pub(super) fn known(&self, sid: &str, mount: &Arc<Mount>) -> Option<Known> {
-        let entry = self.sessions.get(&Sid::parse(sid)?)?;
+        let entry = self.sessions.get(&mount.sid_of(sid)?)?;
         let own = self.mounts.get(usize::from(entry.mount))?;
         Arc::ptr_eq(own, mount).then_some(entry.known)
     }
 
     /// The connection of the session that a client names.
-    pub(super) fn key(&self, sid: &str) -> Option<MemberKey> {
-        self.key_of(Sid::parse(sid)?)
+    pub(super) fn key(&self, sid: &str, mount: &Mount) -> Option<MemberKey> {
+        self.key_of(mount.sid_of(sid)?)
     }
 
     /// The connection of a session.

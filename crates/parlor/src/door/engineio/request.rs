@@ -9,7 +9,7 @@ use parlor_proto::engineio::{
 };
 use tokio::sync::oneshot;
 
-use super::{super::Tools, Mount, registry::Registry, sid::Sid};
+use super::{super::Tools, Denied, Mount, registry::Registry, sid::Sid};
 
 /// A request on its way to the shard that has its session.
 #[derive(Debug)]
@@ -97,6 +97,8 @@ pub(crate) struct Reply {
     pub(crate) compress: bool,
     /// The id of a session that is told in a cookie.
     pub(crate) cookie: Option<String>,
+    /// Where it refuses a request that has not reached a session: why.
+    pub(crate) denied: Option<Box<Denied>>,
 }
 
 /// What comes later of a request that was asked.
@@ -165,7 +167,7 @@ impl New {
 
     /// Refuses it.
     pub(crate) fn refuse(self) {
-        respond(self.answer, refusal(ErrorCode::Forbidden));
+        respond(self.answer, denial(Denied::forbidden()));
     }
 }
 
@@ -178,6 +180,7 @@ impl Reply {
             body: response.body.into(),
             compress: response.compress,
             cookie: None,
+            denied: None,
         }
     }
 
@@ -189,7 +192,13 @@ impl Reply {
             body: Bytes::from_static(b"ok"),
             compress: false,
             cookie: None,
+            denied: None,
         }
+    }
+
+    fn because(mut self, denied: Denied) -> Self {
+        self.denied = Some(Box::new(denied));
+        self
     }
 
     pub(super) fn too_large() -> Self {
@@ -199,6 +208,7 @@ impl Reply {
             body: Bytes::from_static(b"the body is over the limit"),
             compress: false,
             cookie: None,
+            denied: None,
         }
     }
 }
@@ -211,7 +221,17 @@ pub(crate) fn refusal(code: ErrorCode) -> Reply {
         body: Bytes::from_static(code.json().as_bytes()),
         compress: false,
         cookie: None,
+        denied: None,
     }
+}
+
+/// The answer to a request that does not reach a session.
+pub(super) fn denial(denied: Denied) -> Reply {
+    Reply {
+        body: denied.json(),
+        ..refusal(denied.code)
+    }
+    .because(denied)
 }
 
 /// The answer where a session has forgotten its requests.
@@ -223,12 +243,6 @@ pub(crate) fn unknown() -> Reply {
 pub(super) fn respond(to: oneshot::Sender<Answer>, reply: Reply) {
     // Whoever asked may have gone, which a GET tells by itself.
     let _ = to.send(Answer::Reply(reply));
-}
-
-/// The session that a request target names, where it can be one of ours.
-pub(crate) fn session_of(target: &str) -> Option<Sid> {
-    let (_, query) = target.split_once('?')?;
-    Query::parse(query).sid().and_then(Sid::parse)
 }
 
 /// Whether a request names no session, and so may open one.
@@ -270,11 +284,12 @@ pub(crate) fn route(ask: Ask, tools: &Tools) -> Option<Route> {
             return Some(Route::New(new));
         }
         Ok(Admission::Poll { sid, form } | Admission::Post { sid, form }) => {
-            (sessions.key(sid), form)
+            (sessions.key(sid, &mount), form)
         }
         Ok(Admission::Upgrade { .. }) => (None, Form::default()),
         Err(code) => {
-            respond(answer, refusal(code));
+            let known = query.sid().and_then(|sid| sessions.known(sid, &mount));
+            respond(answer, denial(Denied::of(code, &request, known)));
             return None;
         }
     };

@@ -21,6 +21,7 @@ use super::{
         socket::{PONGS_AT_ONCE, goodbye, head_len, is_over_rate, meter, pong},
     },
     Application, Mount, Port,
+    open::Name,
     plain::{Plain, Verdict},
     request::{Answer, Asked, Body, Reply, refusal, respond},
     sid::Sid,
@@ -85,18 +86,19 @@ impl Engine {
     /// A session that opens over a WebSocket.
     pub(super) fn websocket(
         mount: &Arc<Mount>,
-        (sid, version): (Sid, Version),
+        (name, version): (Name, Version),
         agreement: Option<Agreement>,
         application: Box<dyn Application>,
         turn: &mut Turn<'_>,
     ) -> Self {
         let options = &mount.options;
-        let session = engineio::Session::websocket(&sid.to_text(), version, options, turn.now);
+        let session = engineio::Session::websocket(&name.text, version, options, turn.now);
         let known = Known {
             transport: Transport::WebSocket,
             version,
         };
-        turn.tools.sessions.add(sid, mount, turn.key, known);
+        let sid = name.sid;
+        turn.tools.sessions.add(name, mount, turn.key, known);
         Self {
             session,
             application,
@@ -112,21 +114,21 @@ impl Engine {
     /// A session that opens over polling, with the GET that opens it.
     pub(super) fn polling(
         mount: &Arc<Mount>,
-        (sid, version): (Sid, Version),
+        (name, version): (Name, Version),
         (id, form, answer): (u64, Form, oneshot::Sender<Answer>),
         application: Box<dyn Application>,
         turn: &mut Turn<'_>,
     ) -> Self {
         let options = &mount.options;
-        let text = sid.to_text();
-        let mut session = engineio::Session::polling(&text, version, options, turn.now);
+        let mut session = engineio::Session::polling(&name.text, version, options, turn.now);
         let mut plain = Box::<Plain>::default();
-        plain.cookie = mount.cookie_of(&text);
+        plain.cookie = mount.cookie_of(&name.text);
         let known = Known {
             transport: Transport::Polling,
             version,
         };
-        turn.tools.sessions.add(sid, mount, turn.key, known);
+        let sid = name.sid;
+        turn.tools.sessions.add(name, mount, turn.key, known);
         let id = PollId(id);
         match session.poll(id, form, options, turn.now) {
             Ok(()) => plain.wait(id, answer),

@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -29,6 +32,8 @@ pub(crate) struct Io {
     named: RwLock<HashMap<Box<str>, Arc<Rules>>>,
     /// Namespaces by a rule over their names, in the order in which they were given.
     dynamic: RwLock<Vec<(Matcher, Arc<Rules>)>>,
+    /// How many clients there are, in any namespace or none.
+    clients: Arc<AtomicUsize>,
 }
 
 type Matcher = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -117,6 +122,13 @@ impl SocketIo {
         }
     }
 
+    /// How many clients are connected, by WebSocket or by polling, whatever the namespaces that
+    /// they are in.
+    #[must_use]
+    pub fn clients_count(&self) -> usize {
+        self.0.clients.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn inner(&self) -> Arc<Io> {
         Arc::clone(&self.0)
     }
@@ -149,6 +161,10 @@ impl fmt::Debug for Namespace {
 }
 
 impl Io {
+    pub(crate) fn clients(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.clients)
+    }
+
     /// Connects the handles with their server; the first one counts.
     pub(crate) fn settle(&self, link: &Arc<Link>) {
         let _ = self.link.set(Arc::clone(link));

@@ -136,6 +136,9 @@ impl TestServer {
         let (told, log) = channel();
         let mount = Mount {
             cors: None,
+            hooks: crate::embed::engineio::Hooks::new(),
+            ids: None,
+            clients: std::sync::Arc::default(),
             path: "/engine.io/".into(),
             door: Door::EngineIo,
             options,
