@@ -512,7 +512,8 @@ impl Server {
         Ok(Running { mailboxes, ends })
     }
 
-    fn settings(&self, loopback_only: bool) -> io::Result<Settings> {
+    /// What its shards are told.
+    pub(crate) fn settings(&self, loopback_only: bool) -> io::Result<Settings> {
         let config = &self.config;
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;

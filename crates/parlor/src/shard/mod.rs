@@ -325,3 +325,6 @@ impl Shard {
         wake.into()
     }
 }
+
+#[cfg(test)]
+mod tests;
