@@ -5,7 +5,8 @@ import { createServer, connect } from 'node:net';
 /**
  * `port` to connect to; `target` is the port behind, or 0 to refuse; `cut()` resets everybody;
  * `freeze()` lets nothing more through and keeps connections open, new ones too, until `thaw()`
- * resets what has frozen.
+ * resets what has frozen. `hold()` keeps back what comes from the target over the connections that
+ * there are, until `release()` lets it through.
  */
 export async function startProxy(target) {
   const pairs = new Set();
@@ -40,6 +41,12 @@ export async function startProxy(target) {
       client.unpipe(behind).pause();
       behind.unpipe(client).pause();
     }
+  };
+  proxy.hold = () => {
+    for (const [client, behind] of pairs) behind.unpipe(client).pause();
+  };
+  proxy.release = () => {
+    for (const [client, behind] of pairs) behind.pipe(client);
   };
   proxy.thaw = () => {
     frozen = false;

@@ -153,6 +153,53 @@ for (const [name, client] of [
         await proxy.stop();
       });
     }
+
+    for (const transports of [['polling'], ['websocket'], ['polling', 'websocket']]) {
+      test(`what was missed comes once, and a restart is told, over ${transports.join(' and ')}`, async () => {
+        const args = ['--static', folder, '--socketio-client', client, '--socketio-recovery', '60s'];
+        let quick = await startServer(...args);
+        const proxy = await startProxy(quick.port);
+        const { page, errors } = await openPage(browser.context, `http://127.0.0.1:${proxy.port}/empty.html`);
+        await page.addScriptTag({ url: `http://127.0.0.1:${proxy.port}/socket.io/socket.io.min.js` });
+        await page.evaluate(async (transports) => {
+          const options = { transports, reconnectionDelay: 20, reconnectionDelayMax: 100, query: { room: 'tea' } };
+          globalThis.socket = io(options);
+          globalThis.heard = [];
+          globalThis.states = [];
+          socket.on('message', (text) => heard.push(text));
+          socket.on('connect', () => states.push(socket.recovered ? 'recovered' : 'new'));
+          socket.on('disconnect', () => states.push('lost'));
+        }, transports);
+        const until = (states) => page.waitForFunction((wanted) => states.join() === wanted, states);
+        const hears = (...texts) => page.waitForFunction((wanted) => heard.join() === wanted, texts.join());
+        await until('new');
+        await publish(quick, 'tea', 'before');
+        await hears('before');
+        proxy.target = 0;
+        proxy.cut();
+        await until('new,lost');
+        await publish(quick, 'tea', 'missed');
+        await publish(quick, 'tea', 'missed too');
+        proxy.target = quick.port;
+        await until('new,lost,recovered');
+        await publish(quick, 'tea', 'live');
+        await hears('before', 'missed', 'missed too', 'live');
+        process.kill(quick.pid, 'SIGKILL');
+        await quick.stop();
+        await until('new,lost,recovered,lost');
+        quick = await startServer(...args);
+        await publish(quick, 'tea', 'unheard');
+        proxy.target = quick.port;
+        await until('new,lost,recovered,lost,new');
+        await publish(quick, 'tea', 'again');
+        await hears('before', 'missed', 'missed too', 'live', 'again');
+        await page.evaluate(() => socket.disconnect());
+        assert.deepEqual(withoutEndedPolls(errors), []);
+        await page.close();
+        await proxy.stop();
+        assert.equal(await quick.stop(), 0, quick.output());
+      });
+    }
   });
 }
 

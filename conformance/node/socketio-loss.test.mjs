@@ -108,21 +108,29 @@ for (const [client, io] of Object.entries(clients)) {
       }
 
       const freeze = async () => {
-        const quick = await startServer('--socketio-ping-interval', '1s', '--socketio-ping-timeout', '3s');
+        const pings = ['--socketio-ping-interval', '1s', '--socketio-ping-timeout', '3s'];
+        const quick = await startServer(...pings, ...(recovers ? RECOVERY : []));
         const between = await startProxy(quick.port);
         const [ann, bo] = await connected(
           dialer.dial('frozen', { ...transport, url: `http://127.0.0.1:${between.port}` }),
           dialer.dial('frozen', { ...transport, url: quick.http }),
         );
-        const heard = inbox(bo, 'message');
+        const [own, heard] = [inbox(ann, 'message'), inbox(bo, 'message')];
+        await ask(bo, 'message', 'before');
+        for (const box of [own, heard]) assert.equal((await box.next())[1], 'before');
         const lost = once(ann, 'disconnect');
         const back = lost.then(() => once(ann, 'connect'));
         between.freeze();
+        await ask(bo, 'message', 'missed');
         assert.match((await lost)[0], LOST);
         between.thaw();
         await back;
+        assert.equal((await heard.next())[1], 'missed');
+        assert.equal(Boolean(ann.recovered), recovers);
+        if (recovers) assert.equal((await own.next())[1], 'missed');
         ann.emit('message', 'back');
-        assert.equal((await heard.next())[1], 'back');
+        for (const box of [own, heard]) assert.equal((await box.next())[1], 'back');
+        assert.equal(own.unread + heard.unread, 0);
         dialer.close();
         await between.stop();
         assert.equal(await quick.stop(), 0, quick.output());

@@ -57,6 +57,13 @@ async fn main() -> Result<(), BoxError> {
             let _ = socket.to("chat").emit("said", &(name_of(&socket), text));
             Ack("sent")
         });
+        socket.on(
+            "say-without",
+            |socket: Socket, (room, text): (String, String)| async move {
+                let others = socket.to("chat").except(&room);
+                let _ = others.emit("said", &(name_of(&socket), text));
+            },
+        );
         socket.on("ask-me", |socket: Socket, ms: u64| async move {
             let ask = socket.timeout(Duration::from_millis(ms));
             let answer = ask.emit_with_ack::<i64, _>("question", &(20, 22)).await;
