@@ -369,6 +369,8 @@ fn metrics_have_a_listener_of_their_own() {
             }
             assert!(began.elapsed() < PATIENCE, "{body}");
         }
+        let beside = server.exchange(last_get_of("/metrics").as_bytes());
+        assert!(beside.starts_with("HTTP/1.1 404 "), "{main}: {beside}");
         assert_eq!(apart(&server, &last_get_of("/healthz")).1, "ok\n");
         assert_eq!(apart(&server, &last_get_of("/readyz")).1, "ready\n");
         for request in [
