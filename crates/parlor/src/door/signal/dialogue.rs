@@ -231,7 +231,8 @@ impl Dialogue {
             } => {
                 let mut draft = Draft::new(payload(data)?);
                 draft.event = event
-                    .filter(|event| event != "message")
+                    // An empty name would be none in an event stream.
+                    .filter(|event| event != "message" && !event.is_empty())
                     .map(|e| Arc::from(&*e));
                 draft.priority = hub_priority(priority);
                 self.publish(room.as_deref(), target.as_deref(), draft, (reference, desk))
