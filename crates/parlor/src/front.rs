@@ -5,7 +5,9 @@
 //! pure: bytes in, a verdict out. [`read_head`] holds the strict rules for a head; the HTTP path
 //! applies the same function, so a head that it refuses is refused everywhere.
 
-use std::mem::MaybeUninit;
+use std::{borrow::Cow, mem::MaybeUninit};
+
+use percent_encoding::percent_decode_str;
 
 use crate::policy::{Refusal, parse_authority};
 
@@ -72,7 +74,8 @@ pub(crate) enum Classified<'h, 'b> {
 pub(crate) struct Head<'h, 'b> {
     /// The method, a token as it was sent (`GET`).
     pub(crate) method: &'b str,
-    /// The request target as it was sent, ASCII, within its limit.
+    /// The path and the query of the request target as they were sent, ASCII, within their limit;
+    /// of a target in absolute form what follows its authority, which is the Host's.
     pub(crate) target: &'b str,
     /// 0 or 1: the version is `HTTP/1.0` or `HTTP/1.1`.
     pub(crate) minor_version: u8,
@@ -106,9 +109,11 @@ impl<'b> Head<'_, 'b> {
 
     /// The path of the target: everything before the first `?`, still percent-encoded.
     pub(crate) fn path(&self) -> &'b str {
-        self.target
-            .split_once('?')
-            .map_or(self.target, |(path, _)| path)
+        match self.target.split_once('?').unwrap_or((self.target, "")).0 {
+            // A target in absolute form may have no path (RFC 9112, section 3.2.2).
+            "" => "/",
+            path => path,
+        }
     }
 
     /// The query of the target without its `?`, if there is one.
@@ -235,7 +240,7 @@ pub(crate) fn read_head<'h, 'b>(
     check_target(method, target, host, limits)?;
     Ok(Head {
         method,
-        target,
+        target: origin_form(target),
         minor_version,
         headers,
         used: bytes.len(),
@@ -342,6 +347,26 @@ fn check_target(
     } else {
         Err(Refusal::bad_request("bad request target"))
     }
+}
+
+/// A segment of a path, percent-decoded. `None` where that is not UTF-8, or a `%` has not two
+/// hexadecimal digits behind it and so stands for nothing (RFC 3986, section 2.1).
+pub(crate) fn decoded_segment(segment: &str) -> Option<Cow<'_, str>> {
+    let encoded = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let whole = segment.split('%').skip(1).all(encoded);
+    whole
+        .then(|| percent_decode_str(segment).decode_utf8().ok())
+        .flatten()
+}
+
+/// A target without the scheme and the authority that one in absolute form begins with.
+fn origin_form(target: &str) -> &str {
+    absolute_authority(target)
+        .and_then(|authority| target.split_once("://")?.1.strip_prefix(authority))
+        .map_or(target, |rest| if rest.is_empty() { "/" } else { rest })
 }
 
 /// The authority of a target in absolute form. It has to be the Host's: a request with two

@@ -5,7 +5,10 @@
 
 mod cors;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 pub(crate) use self::cors::{Checks, Cors, Listed, Origins};
 
@@ -82,11 +85,65 @@ impl Refusal {
         let _ = write!(
             out,
             "content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{}\n",
+             date: {}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}\n",
+            http_date(SystemTime::now()),
             self.text.len() + 1,
             self.text
         );
         out
+    }
+}
+
+/// A time as the Date field of a response has it (RFC 9110, section 5.6.7).
+pub(crate) fn http_date(time: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
+    ];
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that a leap day is the last day of one; 1970-01-01 is day
+    // 719,468 of the calendar since the year 0.
+    let day = days + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let years = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * years + years / 4 - years / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + years + u64::from(month >= 10);
+    let name = |names: &[&'static str], at: u64| {
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| names.get(at).copied())
+            .unwrap_or_default()
+    };
+    format!(
+        "{}, {of_month:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        name(&DAYS, days % 7),
+        name(&MONTHS, month),
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+/// Adds the Date field to a whole response that has none.
+pub(crate) fn add_date(response: &mut Vec<u8>) {
+    let mut windows = response.windows(2);
+    if let Some(line) = windows.position(|window| window == b"\r\n") {
+        let date = format!("\r\nDate: {}", http_date(SystemTime::now()));
+        response.splice(line..line, date.into_bytes());
+    }
+}
+
+/// Cuts a whole response off behind its head, as the answer to HEAD (RFC 9110, section 9.3.2).
+pub(crate) fn leave_out_body(response: &mut Vec<u8>) {
+    let mut windows = response.windows(4);
+    if let Some(head) = windows.position(|window| window == b"\r\n\r\n") {
+        response.truncate(head + 4);
     }
 }
 

@@ -522,8 +522,8 @@ impl Server {
         let policy = Policy::new(&config.origins, loopback_only).map_err(io::Error::other)?;
         let http_limits = http_limits(config);
         let exposition = Arc::new(Exposition::new(Arc::clone(&self.metrics)));
-        let told = (loopback_only && config.metrics_listen.is_none())
-            .then(|| Arc::clone(&exposition));
+        let told =
+            (loopback_only && config.metrics_listen.is_none()).then(|| Arc::clone(&exposition));
         Ok(Settings {
             send: SendLimits {
                 outbox: Bounds {

@@ -6,13 +6,16 @@ use parlor_hub::{JoinOptions, MessageId, Resume, RoomName};
 use percent_encoding::percent_decode_str;
 
 use super::Turn;
-use crate::policy::Refusal;
+use crate::{front::decoded_segment, policy::Refusal};
 
 /// The room of those who name none.
 pub(super) const LOBBY: &str = "lobby";
 
 /// A message id that no room gives: everything since it is missed, and that is a gap.
 pub(super) const NEVER: MessageId = MessageId::new(0, u64::MAX);
+
+/// What stands for an id that is not text.
+pub(super) const MALFORMED: &str = "malformed";
 
 /// The name of a room that cannot be one.
 pub(super) const BAD_ROOM: Refusal =
@@ -27,9 +30,7 @@ pub(super) const FULL: Refusal = Refusal {
 
 /// The name of a room in a path: one percent-decoded segment.
 pub(crate) fn room_name(segment: &str) -> Result<RoomName, Refusal> {
-    percent_decode_str(segment)
-        .decode_utf8()
-        .ok()
+    decoded_segment(segment)
         .and_then(|name| RoomName::new(&name).ok())
         .ok_or(BAD_ROOM)
 }
@@ -37,13 +38,18 @@ pub(crate) fn room_name(segment: &str) -> Result<RoomName, Refusal> {
 /// What a returning client asks to hear: `?since=<id>` or `?last=N`. An id that is none of ours is
 /// not an error: everything since then is missed, and the gap is told.
 pub(super) fn resume(query: &Query<'_>) -> Result<Option<Resume>, Refusal> {
-    if let Some(since) = query.get("since")? {
+    if let Some(since) = since(query) {
         return Ok(Some(Resume::Since(since.parse().unwrap_or(NEVER))));
     }
     let last = query.get("last")?;
     let last = last.map(|last| last.parse()).transpose();
     last.map(|last| last.map(Resume::Last))
         .map_err(|_| Refusal::bad_request("`last` is a number"))
+}
+
+/// The value of `?since=`; one that is not even text stands for an id that is none of ours.
+pub(super) fn since<'a>(query: &Query<'a>) -> Option<Cow<'a, str>> {
+    query.get("since").unwrap_or(Some(Cow::Borrowed(MALFORMED)))
 }
 
 /// Makes the connection a member, in no room yet.

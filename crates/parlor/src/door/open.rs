@@ -14,7 +14,7 @@ use parlor_proto::{
 use super::{
     Session, Settings, Tools, Turn,
     engineio::{self, mount_at, open_socket},
-    enter::{BAD_ROOM, FULL, LOBBY, Query, connect, join, resume, room_name},
+    enter::{BAD_ROOM, FULL, LOBBY, MALFORMED, Query, connect, join, resume, room_name, since},
     guest::Guest,
     opaque::Target,
     raw::Raw,
@@ -26,7 +26,7 @@ use crate::{
     embed::{self, Caller, Connect, FailedHandshake, OnFailed},
     front::Head,
     metrics,
-    policy::{Policy, Provenance, Refusal},
+    policy::{Policy, Provenance, Refusal, add_date, leave_out_body},
 };
 
 /// What became of a request for a door.
@@ -150,6 +150,9 @@ pub(crate) fn open(
                 refusal = refusal.told(failed, head, &peer);
             }
             refusal.write(turn.reply);
+            if head.method == "HEAD" {
+                leave_out_body(turn.reply);
+            }
             Opened::Refused(reason)
         }),
     )
@@ -189,7 +192,10 @@ impl Refused {
     fn write(self, out: &mut Vec<u8>) {
         match self {
             Self::Policy(refusal) => out.extend_from_slice(&refusal.to_response()),
-            Self::Handshake(refusal) => refusal.respond(out),
+            Self::Handshake(refusal) => {
+                refusal.respond(out);
+                add_date(out);
+            }
             Self::Endpoint(refusal) => refusal.write(out),
             Self::Engine(refused) => refused.write(out),
         }
@@ -255,7 +261,11 @@ fn open_door(
             form: Some(RAW),
         },
         Door::Signal(room) => open_signal(room, agreement, &query, turn)?,
-        Door::Room(room) if signal => open_signal(Some(room), agreement, &query, turn)?,
+        // A path that names no room has no default one, as at `/signal`.
+        Door::Room(room) if signal => {
+            let named = head.path().starts_with("/ws/").then_some(room);
+            open_signal(named, agreement, &query, turn)?
+        }
         Door::Room(room) => open_room(room, agreement, &query, turn)?,
         Door::Stream(_) | Door::Endpoint | Door::Engine => {
             Opened::Refused(metrics::Refused::Handshake)
@@ -459,8 +469,8 @@ fn stream_resumes(
         .last()
         .filter(|last| !last.is_empty());
     let since = match header {
-        Some(last) => Some(Cow::Borrowed(str::from_utf8(last).unwrap_or("malformed"))),
-        None => query.get("since")?,
+        Some(last) => Some(Cow::Borrowed(str::from_utf8(last).unwrap_or(MALFORMED))),
+        None => since(query),
     };
     match since {
         Some(since) => {

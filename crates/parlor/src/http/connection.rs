@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::service::answer;
 use super::{Accepted, Context, Outcome, Taken};
 use crate::metrics::Refused;
+use crate::policy::leave_out_body;
 
 /// Serves one connection until it closes or a door claims a request on it.
 ///
@@ -86,7 +87,11 @@ async fn run(accepted: Accepted, context: Rc<Context>) -> Outcome {
             let metrics = &context.site.metrics;
             metrics.refused(Refused::of_request(refusal.status));
             tracing::debug!(%peer, status = refusal.status, reason = refusal.text, "request refused");
-            close(stream, &refusal.to_response(), ended, &context).await;
+            let mut response = refusal.to_response();
+            if read.starts_with(b"HEAD ") {
+                leave_out_body(&mut response);
+            }
+            close(stream, &response, ended, &context).await;
             Outcome::Done
         }
         End::Claimed(_) | End::Refused(_) | End::Closed => {

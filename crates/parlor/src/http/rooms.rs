@@ -5,20 +5,24 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Query, RawPathParams, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::post,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use parlor_hub::{Audience, Draft, Payload, Priority, RoomName};
 use parlor_proto::{
     signal::{self, DEPTH_MAX},
     sse,
 };
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::handle::{Answer, Handle, Uplink, set_retry};
+use crate::{
+    front::decoded_segment,
+    handle::{Answer, Handle, Uplink, set_retry},
+};
 
 /// The longest event name, in bytes.
 const EVENT_BYTES_MAX: usize = 256;
@@ -44,10 +48,33 @@ struct Message<'a> {
 }
 
 /// What a raw body cannot say by itself.
-#[derive(Deserialize)]
 struct Options {
     event: Option<String>,
     priority: Option<String>,
+}
+
+impl Options {
+    /// From a query; the first value of a key counts, as at the doors.
+    fn read(query: &str) -> Result<Self, ApiError> {
+        Ok(Self {
+            event: value_of(query, "event")?,
+            priority: value_of(query, "priority")?,
+        })
+    }
+}
+
+fn value_of(query: &str, key: &str) -> Result<Option<String>, ApiError> {
+    let mut pairs = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let Some((_, value)) = pairs.find(|(known, _)| *known == key) else {
+        return Ok(None);
+    };
+    let spaced = value.replace('+', " ");
+    match percent_decode_str(&spaced).decode_utf8() {
+        Ok(text) => Ok(Some(text.into_owned())),
+        Err(_) => Err(bad_request("a query value is UTF-8")),
+    }
 }
 
 /// The answer to a message that was published.
@@ -71,17 +98,26 @@ const fn bad_request(text: &'static str) -> ApiError {
     ApiError(StatusCode::BAD_REQUEST, text)
 }
 
+/// What is said of a room's name that is none.
+const BAD_ROOM: ApiError =
+    bad_request("a room name is 1 to 128 bytes of UTF-8 without control characters");
+
 async fn publish(
     State(handle): State<Handle>,
-    params: RawPathParams,
-    Query(options): Query<Options>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    // Those before are of routes that this one is nested in.
-    let room = params.iter().filter(|(name, _)| *name == "room").last();
-    let room = RoomName::new(room.map_or("", |(_, room)| room))
-        .map_err(|_| bad_request("a room name is 1 to 128 bytes without control characters"))?;
+    let segment = uri.path().rsplit('/').nth(1).unwrap_or_default();
+    let room = decoded_segment(segment)
+        .and_then(|room| RoomName::new(&room).ok())
+        .ok_or(BAD_ROOM)?;
+    if let Some(coding) = headers.get(header::CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Ok(uncoded());
+    }
+    let options = Options::read(uri.query().unwrap_or_default())?;
     let mut draft = draft(&headers, &body, options)?;
     let uplink = match headers.get(UPLINK) {
         None => {
@@ -118,6 +154,17 @@ async fn publish(
             Ok(later(busy))
         }
     }
+}
+
+/// The answer to a body that is compressed (RFC 9110, section 15.5.16).
+fn uncoded() -> Response {
+    let text = "the body has no content-encoding";
+    let mut response = ApiError(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+    response.headers_mut().insert(
+        header::ACCEPT_ENCODING,
+        http::HeaderValue::from_static("identity"),
+    );
+    response
 }
 
 /// An answer to one who may try again soon.

@@ -320,6 +320,7 @@ fn refusals_are_whole_responses() {
         "allow: GET, ",
         "connection: close",
         "content-type: text/plain",
+        "date: ",
     ] {
         assert!(head.contains(&format!("\r\n{field}")), "{field}: {head}");
     }
@@ -328,4 +329,21 @@ fn refusals_are_whole_responses() {
         "{head}"
     );
     assert_eq!(body, "method not allowed\n");
+}
+
+#[test]
+fn dates_are_written_as_http_has_them() {
+    for (seconds, expected) in [
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (951_782_399, "Mon, 28 Feb 2000 23:59:59 GMT"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+        (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
+        (4_107_542_399, "Sun, 28 Feb 2100 23:59:59 GMT"),
+        (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        (4_133_980_799, "Fri, 31 Dec 2100 23:59:59 GMT"),
+    ] {
+        let time = UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        assert_eq!(http_date(time), expected);
+    }
 }

@@ -29,6 +29,7 @@ mod mounted_doors;
 #[cfg(feature = "http2")]
 mod mounted_http2;
 mod mounted_support;
+mod odd_requests;
 mod order;
 mod peer;
 mod polling_support;

@@ -1,0 +1,210 @@
+//! Requests that RFC 9110, RFC 9112 and RFC 3986 allow and few clients send, at every door.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::{
+    http_support::{field, get_of, last_get_of, statuses},
+    support::{Client, TestServer, upgrade},
+};
+
+#[test]
+fn a_target_in_absolute_form_reaches_the_doors() {
+    let server = TestServer::start(|_| {});
+    let mut ann = server.peer_in("tea");
+    for target in [
+        "http://localhost/ws/tea?name=Bo",
+        "HTTP://LOCALHOST/ws/tea?name=Bo",
+    ] {
+        let mut bo = server.websocket(target);
+        let told = ann.hear();
+        assert_eq!(
+            (&told["room"], &told["name"]),
+            (&json!("tea"), &json!("Bo"))
+        );
+        bo.send_text("hello");
+        assert_eq!(ann.hear()["data"], "hello");
+        drop(bo);
+        assert_eq!(ann.hear()["type"], "peer-left");
+    }
+    let mut stream = server.events("http://localhost/sse/tea");
+    assert_eq!(stream.joined()["room"], "tea");
+    // Without a path it is `/`, which is a door for whoever asks for an upgrade.
+    for target in [
+        "http://localhost",
+        "http://localhost?echo=1",
+        "http://localhost/",
+    ] {
+        let mut member = server.websocket(target);
+        if target.contains("echo") {
+            member.send_text("to all");
+            assert_eq!(member.receive_text(), "to all");
+        }
+    }
+    for target in [
+        "http://elsewhere/ws/tea",
+        "ws://localhost/ws/tea",
+        "localhost/ws",
+    ] {
+        let answer = server.exchange(upgrade(target, "").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{target}: {answer}");
+    }
+}
+
+#[test]
+fn the_answer_to_head_has_no_body() {
+    let server = TestServer::start(|_| {});
+    let long = format!("/{}", "x".repeat(9000));
+    for (target, status) in [
+        ("/ws", 405),
+        ("/ws/tea", 405),
+        ("/echo", 405),
+        ("/signal", 405),
+        ("/sse/tea", 405),
+        ("/rooms/tea/messages", 405),
+        ("/nowhere", 404),
+        (&*long, 414),
+    ] {
+        let head = last_get_of(target).replace("GET", "HEAD");
+        let answer = server.exchange(head.as_bytes());
+        assert_eq!(statuses(&answer), [status], "{target}: {answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{target}: {answer}");
+    }
+}
+
+#[test]
+fn every_answer_but_an_upgrade_has_a_date() {
+    let server = TestServer::start(|_| {});
+    for request in [
+        last_get_of("/ws"),
+        last_get_of("/ws/%ff"),
+        last_get_of("/sse/%ff"),
+        last_get_of("/healthz"),
+        last_get_of("/nowhere"),
+        last_get_of("/sse").replace("localhost", "evil.example"),
+        last_get_of("/").replace("Host", "Hosts"),
+        upgrade("/ws", "Sec-WebSocket-Version: 13\r\n"),
+    ] {
+        let answer = server.exchange(request.as_bytes());
+        let dates = answer.lines().filter(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            name.eq_ignore_ascii_case("date") && line.ends_with(" GMT")
+        });
+        assert_eq!(dates.count(), 1, "{request}: {answer}");
+    }
+}
+
+#[test]
+fn a_percent_sign_without_digits_names_no_room() {
+    let server = TestServer::start(|_| {});
+    for name in ["%", "%zz", "a%4", "%%34", "caf%C3%A", "%ff"] {
+        for path in ["/ws/", "/signal/"] {
+            let request = upgrade(&format!("{path}{name}"), "");
+            let answer = server.exchange(request.as_bytes());
+            assert!(
+                answer.starts_with("HTTP/1.1 400 "),
+                "{path}{name}: {answer}"
+            );
+        }
+        let answer = server.exchange(last_get_of(&format!("/sse/{name}")).as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 "), "/sse/{name}: {answer}");
+        let (status, answer) = server.post(&format!("/rooms/{name}/messages"), TEXT, b"x");
+        assert_eq!(status, 400, "{name}");
+        assert!(answer["error"].is_string(), "{name}: {answer}");
+    }
+    let mut events = server.events("/sse/100%25");
+    assert_eq!(events.joined()["room"], "100%");
+    let (status, answer) = server.post("/rooms/%310%30%25/messages", TEXT, b"x");
+    assert_eq!((status, &answer["receivers"]), (201, &json!(1)));
+    assert_eq!(events.event().parts().2, "x");
+}
+
+const TEXT: &str = "Content-Type: text/plain\r\n";
+
+#[test]
+fn an_id_that_is_no_text_is_a_gap() {
+    let server = TestServer::start(|_| {});
+    server.publish("tea", &json!({"data": "old"}));
+    for since in ["%ff", "a%00b", "a%0Ab", "%"] {
+        let mut member = server.websocket(&format!("/ws/tea?since={since}"));
+        assert!(field(&member.response, "parlor-gap").is_some(), "{since}");
+        assert_eq!(member.receive_text(), "old");
+        let mut stream = server.events(&format!("/sse/tea?since={since}"));
+        stream.joined();
+        assert_eq!(stream.event().name.as_deref(), Some("gap"), "{since}");
+        assert_eq!(stream.event().parts().2, "old");
+    }
+}
+
+#[test]
+fn a_post_is_refused_in_json_and_never_changed() {
+    let server = TestServer::start(|_| {});
+    let mut ann = server.peer_in("tea");
+    let gzip = format!("{TEXT}Content-Encoding: gzip\r\n");
+    for (query, headers, expected) in [
+        ("?event=%ff", TEXT, 400),
+        ("?priority=%ff", TEXT, 400),
+        ("?event=a%0Ab", TEXT, 400),
+        ("", &*gzip, 415),
+    ] {
+        let (status, answer) = server.post(&format!("/rooms/tea/messages{query}"), headers, b"x");
+        assert_eq!(status, expected, "{query}{headers}");
+        assert!(answer["error"].is_string(), "{query}{headers}: {answer}");
+    }
+    let plain = format!("{TEXT}Content-Encoding: identity\r\n");
+    for (query, headers, event) in [
+        ("?event=one&event=two", TEXT, "one"),
+        ("?event=a+b%2B%E2%82%AC", TEXT, "a b+\u{20ac}"),
+        ("?event", TEXT, "message"),
+        ("?other=%ff", TEXT, "message"),
+        ("", &*plain, "message"),
+    ] {
+        let (status, answer) = server.post(&format!("/rooms/tea/messages{query}"), headers, b"x");
+        assert_eq!(status, 201, "{query}: {answer}");
+        assert_eq!(ann.hear()["event"], event, "{query}");
+    }
+}
+
+#[test]
+fn a_path_without_a_room_has_the_only_room_as_its_default() {
+    let server = TestServer::start(|_| {});
+    for path in ["/signal", "/ws", "/"] {
+        let subprotocol = "Sec-WebSocket-Protocol: parlor.v1\r\n";
+        let mut member = server.websocket_with(path, subprotocol);
+        let mut ask = |message: Value| {
+            member.send_text(&message.to_string());
+            serde_json::from_str::<Value>(&member.receive_text()).unwrap()
+        };
+        assert_eq!(ask(json!({"type": "join", "room": "tea"}))["room"], "tea");
+        let ack = ask(json!({"type": "message", "data": 1, "ref": 1}));
+        assert_eq!(ack["type"], "ack", "{path}: {ack}");
+        assert_eq!(ask(json!({"type": "leave", "ref": 2}))["type"], "ack");
+        assert_eq!(ask(json!({"type": "join"}))["room"], "lobby", "{path}");
+    }
+}
+
+#[test]
+fn an_empty_event_name_is_that_of_a_message() {
+    let server = TestServer::start(|_| {});
+    let mut raw = server.websocket("/ws/tea");
+    let mut stream = server.events("/sse/tea");
+    stream.joined();
+    let mut ann = server.peer_in("tea");
+    ann.say(&json!({"type": "message", "event": "", "data": "hello"}));
+    assert_eq!(raw.receive_text(), "hello");
+    let event = stream.event();
+    assert_eq!((event.name, event.data.as_deref()), (None, Some("hello")));
+}
+
+#[test]
+fn an_upgrade_may_follow_an_empty_line_and_other_requests() {
+    let server = TestServer::start(|_| {});
+    let mut stream = server.tcp();
+    let request = format!("{}\r\n{}", get_of("/healthz"), upgrade("/echo", ""));
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(crate::http_support::response(&mut stream).ends_with("ok\n"));
+    let mut echo = Client::opened(stream);
+    echo.send_text("hello");
+    assert_eq!(echo.receive_text(), "hello");
+}
