@@ -19,8 +19,8 @@ use super::{
     opaque::Target,
     raw::Raw,
     signal::{Signal, Speech},
-    sse::{Stream, parse_places},
-    tools::{RAW, SIGNAL, SSE, SSE_GZIP},
+    sse::{Body, Stream, parse_places},
+    tools::{RAW, SIGNAL},
 };
 use crate::{
     embed::{self, Caller, Connect, FailedHandshake, OnFailed},
@@ -369,9 +369,6 @@ fn open_stream(
     if head.method != "GET" {
         return Err(NO_METHOD.into());
     }
-    if head.minor_version == 0 {
-        return Err(Refusal::VERSION.into());
-    }
     let query = Query(head.query().unwrap_or_default());
     let rooms = stream_rooms(head.path(), path_room, &query)?;
     let resumes = stream_resumes(head, &query, rooms.len())?;
@@ -381,12 +378,16 @@ fn open_stream(
         .unwrap_or(0);
     connect(&query, turn)?;
     let gzip = turn.tools.settings.sse_gzip && accepts_gzip(head);
-    let form = if gzip { SSE_GZIP } else { SSE };
+    let body = match head.minor_version {
+        0 => Body::Plain,
+        _ if gzip => Body::Gzip,
+        _ => Body::Chunked,
+    };
     let uplink = turn
         .tools
         .secret()
         .map_err(|_| Refusal::new(503, "no randomness"))?;
-    let mut stream = Stream::new(uplink, form, turn);
+    let mut stream = Stream::new(uplink, body, turn);
     stream.begin(
         origin,
         usize::min(padding, PADDING_BYTES_MAX),
@@ -413,7 +414,7 @@ fn open_stream(
                 .collect(),
         );
     }
-    let form = (!several).then_some(form);
+    let form = body.form().filter(|_| !several);
     Ok(Opened::Session {
         session: Box::new(stream),
         form,

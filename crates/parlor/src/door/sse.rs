@@ -1,7 +1,7 @@
 //! The event stream door: a room's messages as server-sent events, in chunks of one response that
 //! does not end.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::BufMut;
@@ -17,7 +17,10 @@ use super::{
     tools::{SSE, SSE_GZIP},
 };
 
-use crate::metrics::{Door, End};
+use crate::{
+    metrics::{Door, End},
+    policy::http_date,
+};
 
 /// The header of a gzip stream without name and time (RFC 1952, section 2.3).
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -30,11 +33,35 @@ pub(crate) struct Stream {
     uplink: Box<[u8; UPLINK_BYTES]>,
     /// What the member may still say through its uplink, where that is limited.
     meter: Option<Box<Meter>>,
-    form: u8,
+    body: Body,
     heartbeat_ms: u64,
     /// The rooms of a stream of several, each with the last message that was sent: an event's id
     /// tells them all, since a browser comes back with the id of one event.
     places: Option<Box<Places>>,
+}
+
+/// How the stream is put into the body of the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// In chunks (RFC 9112, section 7.1).
+    Chunked,
+    /// In chunks of one gzip stream.
+    Gzip,
+    /// As it is, up to the end of the connection: HTTP/1.0 knows no chunks, and proxies still ask
+    /// in it.
+    Plain,
+}
+
+impl Body {
+    /// The form in which events are encoded once for all such streams; none where each stream has
+    /// its own.
+    pub(crate) fn form(self) -> Option<u8> {
+        match self {
+            Self::Chunked => Some(SSE),
+            Self::Gzip => Some(SSE_GZIP),
+            Self::Plain => None,
+        }
+    }
 }
 
 /// Rooms in the order in which the client named them.
@@ -42,12 +69,12 @@ pub(crate) type Places = Vec<(RoomName, Option<MessageId>)>;
 
 impl Stream {
     /// A stream whose member may be spoken for with `uplink`.
-    pub(crate) fn new(uplink: [u8; UPLINK_BYTES], form: u8, turn: &Turn<'_>) -> Self {
+    pub(crate) fn new(uplink: [u8; UPLINK_BYTES], body: Body, turn: &Turn<'_>) -> Self {
         let tools = &*turn.tools;
         Self {
             uplink: Box::new(uplink),
             meter: meter(turn),
-            form,
+            body,
             heartbeat_ms: tools.settings.sse_heartbeat_ms,
             places: None,
         }
@@ -91,7 +118,9 @@ impl Stream {
               cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n\
               x-content-type-options: nosniff\r\n",
         );
-        if self.form == SSE_GZIP {
+        let date = http_date(SystemTime::now());
+        reply.extend_from_slice(format!("date: {date}\r\n").as_bytes());
+        if self.body == Body::Gzip {
             reply.extend_from_slice(b"content-encoding: gzip\r\n");
         }
         if let Some(origin) = origin {
@@ -103,10 +132,12 @@ impl Stream {
                 reply.extend_from_slice(b"access-control-allow-credentials: true\r\n");
             }
         }
-        reply.extend_from_slice(
-            b"vary: origin, accept-encoding\r\ntransfer-encoding: chunked\r\n\r\n",
-        );
-        if self.form == SSE_GZIP {
+        reply.extend_from_slice(b"vary: origin, accept-encoding\r\n");
+        reply.extend_from_slice(match self.body {
+            Body::Chunked | Body::Gzip => b"transfer-encoding: chunked\r\n\r\n",
+            Body::Plain => b"connection: close\r\n\r\n",
+        });
+        if self.body == Body::Gzip {
             chunk(&GZIP_HEADER, reply);
         }
         let mut text = Vec::new();
@@ -118,12 +149,12 @@ impl Stream {
         self.write(&text, tools, reply);
     }
 
-    /// Appends stream text in a chunk.
+    /// Appends stream text as the body has it.
     fn write(&self, text: &[u8], tools: &mut Tools, reply: &mut Vec<u8>) {
-        if self.form == SSE {
-            chunk(text, reply);
-        } else {
-            tools.gzip_piece(text, reply);
+        match self.body {
+            Body::Chunked => chunk(text, reply),
+            Body::Gzip => tools.gzip_piece(text, reply),
+            Body::Plain => reply.extend_from_slice(text),
         }
     }
 
@@ -224,7 +255,10 @@ impl Session for Stream {
     }
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
-        chunk_boundary(frames, sent)
+        match self.body {
+            Body::Chunked | Body::Gzip => chunk_boundary(frames, sent),
+            Body::Plain => plain_boundary(frames, sent),
+        }
     }
 
     fn heartbeat(&self) -> Heartbeat {
@@ -245,7 +279,7 @@ impl Session for Stream {
         }
         sse::encode_retry(turn.tools.settings.sse_retry_ms, &mut text);
         self.write(&text, turn.tools, turn.reply);
-        if self.form == SSE {
+        if self.body == Body::Chunked {
             // A gzip stream that ended here would lack its checksum: that one is just cut.
             turn.reply.extend_from_slice(LAST_CHUNK);
         }
@@ -393,10 +427,7 @@ pub(super) fn chunk(bytes: &[u8], out: &mut impl BufMut) {
 /// Where the chunk ends in which offset `sent` of whole chunks lies. A response head before the
 /// first chunk counts as part of it.
 fn chunk_boundary(bytes: &[u8], sent: usize) -> usize {
-    let mut at = match bytes.starts_with(b"HTTP/") {
-        true => find(bytes, 0, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4),
-        false => 0,
-    };
+    let mut at = head_len(bytes);
     while at < sent {
         let Some(line) = find(bytes, at, b"\r\n") else {
             return bytes.len();
@@ -410,6 +441,21 @@ fn chunk_boundary(bytes: &[u8], sent: usize) -> usize {
         at = line.saturating_add(len).saturating_add(4);
     }
     at.min(bytes.len())
+}
+
+/// Where the event ends in which offset `sent` of whole events lies, with a response head as above.
+fn plain_boundary(bytes: &[u8], sent: usize) -> usize {
+    let head = head_len(bytes);
+    let events = bytes.get(head..).unwrap_or_default();
+    head + sse::boundary(events, sent.saturating_sub(head))
+}
+
+/// The length of the response head that the bytes begin with, if they do.
+fn head_len(bytes: &[u8]) -> usize {
+    match bytes.starts_with(b"HTTP/") {
+        true => find(bytes, 0, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4),
+        false => 0,
+    }
 }
 
 fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
@@ -430,6 +476,19 @@ mod tests {
             chunk(&vec![b'x'; len], &mut out);
             let expected = format!("{head}\r\n{}\r\n", "x".repeat(len));
             assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_plain_event_is_found_from_any_offset() {
+        let head = "HTTP/1.1 200 OK\r\n\r\n";
+        for (head, first) in [(head, "data: x\ndata: \n\n"), ("", ":\n\n")] {
+            let bytes = format!("{head}{first}id: 1\ndata: y\n\n").into_bytes();
+            let ends = [head.len(), head.len() + first.len(), bytes.len()];
+            for sent in 0..=bytes.len() {
+                let end = ends.into_iter().find(|end| *end >= sent);
+                assert_eq!(Some(plain_boundary(&bytes, sent)), end, "{sent}");
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! Requests that RFC 9110, RFC 9112 and RFC 3986 allow and few clients send, at every door.
 
-use std::io::Write;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 use serde_json::{Value, json};
 
@@ -93,6 +96,8 @@ fn every_answer_but_an_upgrade_has_a_date() {
         });
         assert_eq!(dates.count(), 1, "{request}: {answer}");
     }
+    let stream = server.events("/sse/tea");
+    assert!(field(&stream.response, "date").unwrap().ends_with(" GMT"));
 }
 
 #[test]
@@ -195,6 +200,56 @@ fn an_empty_event_name_is_that_of_a_message() {
     assert_eq!(raw.receive_text(), "hello");
     let event = stream.event();
     assert_eq!((event.name, event.data.as_deref()), (None, Some("hello")));
+}
+
+/// A stream as HTTP/1.0 has it: no chunks, and the connection's end is its end.
+#[test]
+fn a_stream_goes_to_proxies_that_ask_in_http_1_0() {
+    let mut server = TestServer::start(|_| {});
+    let mut streams = Vec::new();
+    for (room, headers) in [
+        ("tea", ""),
+        (
+            "milk",
+            "Connection: keep-alive\r\nAccept-Encoding: gzip\r\n",
+        ),
+    ] {
+        let mut stream = server.tcp();
+        let request = format!("GET /sse/{room} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let begun = until(&mut stream, "}\n\n");
+        let (head, body) = begun.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(field(head, "connection"), Some("close"));
+        for name in ["transfer-encoding", "content-length", "content-encoding"] {
+            assert_eq!(field(head, name), None, "{head}");
+        }
+        assert!(body.starts_with(": welcome\n\nretry: "), "{body}");
+        let joined = format!("\n\nevent: joined\ndata: {{\"room\":\"{room}\",");
+        assert!(body.contains(&joined), "{body}");
+        let id = server.publish(room, &json!({"data": "one\ntwo"}));
+        let event = until(&mut stream, "two\n\n");
+        assert_eq!(event, format!("id: {id}\ndata: one\ndata: two\n\n"));
+        streams.push(stream);
+    }
+    server.begin_stop();
+    for mut stream in streams {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "retry: 3000\n\n");
+    }
+    server.stop();
+}
+
+/// What comes, up to and with this.
+fn until(stream: &mut TcpStream, what: &str) -> String {
+    let mut read = String::new();
+    let mut byte = [0];
+    while !read.ends_with(what) {
+        stream.read_exact(&mut byte).unwrap();
+        read.push(char::from(byte[0]));
+    }
+    read
 }
 
 #[test]

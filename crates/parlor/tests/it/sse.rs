@@ -67,7 +67,6 @@ fn what_is_no_request_for_a_stream_is_refused() {
         (good.replace("GET", "DELETE"), "405", "DELETE"),
         (good.replace("GET", "PATCH"), "405", "PATCH"),
         (good.replace("GET", "TRACE"), "405", "TRACE"),
-        (good.replace("HTTP/1.1", "HTTP/1.0"), "505", "HTTP/1.0"),
         (good.replace("Host: localhost\r\n", ""), "400", "no Host"),
         (
             good.replace("localhost", "example.com"),
