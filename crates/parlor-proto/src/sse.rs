@@ -111,6 +111,18 @@ pub fn encode_comment(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\n");
 }
 
+/// Appends an id without an event: a reader that hears nothing more comes back with it (HTML
+/// standard, section 9.2.6: a block without data sets the last event id and is not dispatched).
+/// The block begins with a comment line, so that what looks at first lines only drops it as one.
+/// Nothing is appended for an id that is not [`is_field_safe`].
+pub fn encode_id(id: &str, out: &mut Vec<u8>) {
+    if is_field_safe(id) {
+        out.extend_from_slice(b":\nid: ");
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
 /// Appends the delay before a reader reconnects, in milliseconds.
 pub fn encode_retry(retry_ms: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"retry: ");

@@ -58,6 +58,18 @@ fn comments_are_one_line() {
 }
 
 #[test]
+fn an_id_without_an_event_is_remembered() {
+    let mut out = Vec::new();
+    encode_id("e-1\ndata: evil", &mut out);
+    assert_eq!(out, b"");
+    encode_id("e-0", &mut out);
+    assert_eq!(out, b":\nid: e-0\n\n");
+    let mut decoder = Decoder::new(1024);
+    assert_eq!(decoder.decode(&mut &out[..]), Ok(None));
+    assert_eq!(decoder.last_event_id(), "e-0");
+}
+
+#[test]
 fn boundaries_are_found_from_any_offset() {
     let stream = b"data: a\ndata: b\n\nid: 1\ndata: c\n\n";
     let ends = [17, 32];

@@ -200,6 +200,11 @@ impl Stream {
         for (_, last) in places.filter(|(name, _)| name.as_str() == room) {
             *last = Some(joined.head);
         }
+        if joined.replay.is_empty() {
+            // Who loses the connection before it hears a message comes back to here.
+            let here = self.places.as_deref().map_or(last, places_text);
+            sse::encode_id(&here, &mut text);
+        }
         self.write(&text, turn.tools, turn.reply);
     }
 }

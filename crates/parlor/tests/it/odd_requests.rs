@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    num::NonZero,
 };
 
 use serde_json::{Value, json};
@@ -217,7 +218,7 @@ fn a_stream_goes_to_proxies_that_ask_in_http_1_0() {
         let mut stream = server.tcp();
         let request = format!("GET /sse/{room} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        let begun = until(&mut stream, "}\n\n");
+        let begun = until(&mut stream, "-0\n\n");
         let (head, body) = begun.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         assert_eq!(field(head, "connection"), Some("close"));
@@ -250,6 +251,52 @@ fn until(stream: &mut TcpStream, what: &str) -> String {
         read.push(char::from(byte[0]));
     }
     read
+}
+
+#[test]
+fn a_stream_that_heard_nothing_yet_comes_back_to_where_it_was() {
+    for shards in [1, 3] {
+        let server = TestServer::start(|config| config.shards = NonZero::new(shards));
+        let _ann = server.peer_in("tea");
+        let _bo = server.peer_in("milk");
+        for path in ["/sse/tea", "/sse?room=tea&room=milk"] {
+            let mut stream = server.events(path);
+            stream.joined();
+            let mut here = stream.block().unwrap();
+            if path.contains("milk") {
+                stream.joined();
+                here = stream.block().unwrap();
+            }
+            assert_eq!((&here.name, &here.data), (&None, &None));
+            let here = here.id.unwrap();
+            drop(stream);
+            server.publish("tea", &json!({"data": "missed"}));
+            let mut back = server.events_with(path, &format!("Last-Event-ID: {here}\r\n"));
+            let missed = loop {
+                let event = back.event();
+                if event.name.as_deref() != Some("joined") {
+                    break event;
+                }
+            };
+            assert_eq!(missed.parts().1, None, "{path}, {shards} shards");
+            assert_eq!(missed.parts().2, "missed", "{path}, {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn after_a_gap_the_next_return_has_none() {
+    let server = TestServer::start(|_| {});
+    let _ann = server.peer_in("tea");
+    let mut stream = server.events_with("/sse/tea", "Last-Event-ID: deadbeef-7\r\n");
+    stream.joined();
+    assert_eq!(stream.event().name.as_deref(), Some("gap"));
+    let here = stream.block().unwrap().id.unwrap();
+    drop(stream);
+    server.publish("tea", &json!({"data": "missed"}));
+    let mut back = server.events_with("/sse/tea", &format!("Last-Event-ID: {here}\r\n"));
+    back.joined();
+    assert_eq!(back.event().data.as_deref(), Some("missed"));
 }
 
 #[test]

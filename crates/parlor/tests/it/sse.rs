@@ -140,6 +140,7 @@ fn an_idle_stream_gets_a_comment() {
     for headers in ["", "Accept-Encoding: gzip\r\n"] {
         let mut events = server.events_with("/sse/tea", headers);
         events.joined();
+        assert!(events.block().unwrap().id.is_some());
         for _ in 0..3 {
             let began = Instant::now();
             let beat = events.block().unwrap();
