@@ -148,7 +148,11 @@ impl Reception {
         let head = Head {
             method,
             target,
-            minor_version: u8::from(parts.version != Version::HTTP_10),
+            // The server below puts a stream into the body of its own response, whatever the
+            // version: only an upgrade has to know of it.
+            minor_version: u8::from(
+                parts.version != Version::HTTP_10 || !parts.headers.contains_key(header::UPGRADE),
+            ),
             headers: &headers,
             used: 0,
             framing: Framing::None,

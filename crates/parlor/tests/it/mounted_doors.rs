@@ -332,11 +332,31 @@ pub(crate) fn limited(config: &mut Config) {
     config.http_body_bytes_max = 250_000;
 }
 
+/// A stream for who knows no chunks.
+async fn check_http_1_0(open: &impl AsyncFn() -> Wire) {
+    let mut events = open().await;
+    let request = "GET /rt/sse/old HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    events.say(request).await;
+    let head = events.head().await;
+    assert!(head.contains(" 200 "), "{head}");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    assert!(
+        events
+            .until("event: joined\n")
+            .await
+            .starts_with(": welcome\n")
+    );
+    let said = open().await.post("/rt/rooms/old/messages", "", "x").await;
+    assert_status(&said, 201, "");
+    events.until("\ndata: x\n\n").await;
+}
+
 /// All of it, and a stop.
 async fn check(mounted: Mounted, open: impl AsyncFn() -> Wire) {
     let mut events = check_rooms(&open).await;
     check_socketio(&open).await;
     check_answers(&open).await;
+    check_http_1_0(&open).await;
     while mounted.count("parlor_members{door=\"sse\"}").await != "1"
         || mounted.count("parlor_members{door=\"websocket\"}").await != "0"
     {
