@@ -130,6 +130,10 @@ impl Way {
 
 /// Opens the stream that a handshake can be done on.
 pub(super) async fn dial(target: &Target, builder: &Builder) -> Result<BoxedIo, ConnectError> {
+    // Known before anybody is asked: a session would otherwise try until a server is there.
+    if target.secure && cfg!(not(feature = "tls")) {
+        return Err(ConnectError::Unsupported { what: NO_TLS });
+    }
     let (host, port) = match &target.place {
         Place::Unix(path) => return unix(path).await,
         Place::Host(host, port) => (host.as_str(), *port),
@@ -177,10 +181,10 @@ async fn secure(io: BoxedIo, host: &str, builder: &Builder) -> Result<BoxedIo, C
 #[cfg(not(feature = "tls"))]
 #[expect(clippy::unused_async, reason = "as with the feature")]
 async fn secure(_: BoxedIo, _: &str, _: &Builder) -> Result<BoxedIo, ConnectError> {
-    Err(ConnectError::Unsupported {
-        what: "TLS without the feature `tls`",
-    })
+    Err(ConnectError::Unsupported { what: NO_TLS })
 }
+
+const NO_TLS: &str = "TLS without the feature `tls`";
 
 async fn upgrade(mut io: BoxedIo, builder: &Builder, way: &Way) -> Result<Socket, ConnectError> {
     let mut random = [0; 16];

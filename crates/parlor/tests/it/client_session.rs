@@ -439,3 +439,15 @@ fn a_session_needs_a_runtime_and_a_url() {
         .unwrap_err();
     assert!(matches!(error, ConnectError::MisuseUrl(_)), "{error:?}");
 }
+
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn without_tls_nobody_is_asked() {
+    // Nobody listens here, and that is not found out.
+    let error = Builder::new("wss://127.0.0.1:1").connect().await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::Unsupported { .. }) && error.is_permanent(),
+        "{error:?}"
+    );
+}
