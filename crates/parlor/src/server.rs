@@ -229,7 +229,7 @@ impl Builder {
     {
         let fits = path.len() > 2 && path.starts_with('/') && path.ends_with('/');
         if !fits || path.contains(['{', '}', '?', '#', '%']) || path.contains("//") {
-            let error = PatternError::Malformed(path.to_owned());
+            let error = PatternError::Prefix(path.to_owned());
             self.malformed.get_or_insert(error);
         }
         let open = move |head: &Head| {

@@ -42,6 +42,9 @@ pub enum PatternError {
     /// It is not made of `/literal`, `/{name}` and, at its end, `/{*name}`.
     #[error("`{0}` is not a path: write /literal, /{{name}} and, at the end, /{{*name}}")]
     Malformed(String),
+    /// The path of Engine.IO does not begin and end with a slash, or is the root.
+    #[error("`{0}` is not a path of Engine.IO: write /engine.io/, with a slash at both ends")]
+    Prefix(String),
     /// Two parts have the same name.
     #[error("`{0}` names two parts alike")]
     NameTwice(String),
@@ -183,7 +186,8 @@ impl Pattern {
 impl Segment {
     fn parse(text: &str) -> Option<Self> {
         let Some(name) = text.strip_prefix('{') else {
-            let plain = !text.contains(['{', '}', '?', '#', '*']);
+            // `:name` is how others write `{name}`: it would stand for nothing but itself.
+            let plain = !text.contains(['{', '}', '?', '#', '*']) && !text.starts_with(':');
             return plain.then(|| Self::Literal(text.into()));
         };
         let name = name.strip_suffix('}')?;
@@ -273,7 +277,16 @@ mod tests {
     #[test]
     fn patterns_are_checked() {
         for text in [
-            "", "chat", "/{", "/{}", "/a{b}", "/{*a}/b", "/{a b}", "/?", "/*",
+            "",
+            "chat",
+            "/{",
+            "/{}",
+            "/a{b}",
+            "/{*a}/b",
+            "/{a b}",
+            "/?",
+            "/*",
+            "/chat/:room",
         ] {
             assert!(
                 matches!(Pattern::parse(text), Err(PatternError::Malformed(_))),
