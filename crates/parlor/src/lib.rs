@@ -80,7 +80,8 @@
 //! # async fn news(server: parlor::ServerHandle, member: parlor::Member) -> Result<(), parlor::BoxError> {
 //! let tea = server.room("tea")?;
 //! tea.publish("to everybody in the room")?;
-//! tea.except(&member).event("greeting").publish_json(&["hello"])?;
+//! tea.except(&member).publish_json(&["hello"])?;
+//! tea.event("greeting").publish("hello")?; // not to endpoints, whose messages have no names
 //! let (here, said) = (tea.members().await?, tea.history(20).await?);
 //! member.send(format!("{} are here, {} messages are kept", here.len(), said.len()))?;
 //! server.broadcast("to every connection of every endpoint")?;
@@ -99,9 +100,14 @@
 //! # The built-in doors
 //!
 //! Without endpoints a server is what the binary `parlor` is: rooms by raw WebSocket, by `parlor.v1`,
-//! as event streams, by HTTP. With endpoints these are closed, since whoever comes in by them is in
-//! the rooms without a handler; [`Builder::doors`] opens those that are wanted. All doors and all
-//! endpoints share the same rooms.
+//! as event streams, by Socket.IO, by HTTP. With endpoints these are closed, since whoever comes in
+//! by them is in the rooms without a handler; [`Builder::doors`] opens those that are wanted. All
+//! doors and all endpoints share the same rooms.
+//!
+//! # Socket.IO
+//!
+//! [`socketio`] has namespaces, events, acknowledgements and rooms with handlers of one's own, for
+//! clients as they are; [`Builder::socketio`] puts them into a server.
 //!
 //! # In an application of axum's
 //!
@@ -136,8 +142,9 @@
 //!
 //! `crates/parlor/examples` has `echo`, `hub`, `broadcast`, `rooms`, `chat` (names and history),
 //! `presence`, `game_loop` (thirty ticks a second, old ones dropped for slow readers), `dashboard`
-//! (event streams), `auth` and `axum_app`. `docs/coming-from-ws.md` says what stands for what in
-//! Node's `ws`.
+//! (event streams), `auth`, `axum_app`, `client` (a session that comes back) and `socketio_chat`.
+//! `docs/coming-from-ws.md` and `docs/coming-from-socketio.md` say what stands for what in Node's
+//! `ws` and `socket.io`.
 
 pub mod client;
 pub mod config;

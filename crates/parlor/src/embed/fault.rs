@@ -15,8 +15,8 @@ pub enum SendError {
     /// Too much waits already. Nothing was queued; try again later, or drop it.
     #[error("the queue is full")]
     Full,
-    /// The connection has ended, or the server has. It stays so.
-    #[error("the connection is closed")]
+    /// The connection has ended, or the server has: it stays so. Or the server does not run yet.
+    #[error("the connection is closed, or the server does not run")]
     Closed,
     /// The value cannot be said in JSON.
     #[error(transparent)]
@@ -33,8 +33,8 @@ pub enum RoomError {
     /// Too much waits already. Nothing was queued; try again later, or drop it.
     #[error("the queue is full")]
     Full,
-    /// The connection has ended, or the server has. It stays so.
-    #[error("the connection is closed")]
+    /// The connection has ended, or the server has: it stays so. Or the server does not run yet.
+    #[error("the connection is closed, or the server does not run")]
     Closed,
     /// The event's name is not 1 to 256 bytes without CR, LF and NUL.
     #[error("an event name is 1 to 256 bytes without CR, LF and NUL")]

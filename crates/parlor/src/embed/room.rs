@@ -118,7 +118,8 @@ impl Room {
         self.to(Audience::Except(member.id()))
     }
 
-    /// Names the event: see [`Publication::event`].
+    /// Names the event, so that endpoints and raw WebSockets do not hear it: see
+    /// [`Publication::event`].
     pub fn event(&self, name: &str) -> Publication {
         self.to(Audience::Room).event(name)
     }
@@ -206,8 +207,9 @@ impl Publication {
         self
     }
 
-    /// Names the event, in 1 to 256 bytes without CR, LF and NUL. Listeners of event streams and `parlor.v1` are told it; endpoints and raw
-    /// WebSockets hear only messages without one.
+    /// Names the event, in 1 to 256 bytes without CR, LF and NUL. Listeners of event streams,
+    /// `parlor.v1` and Socket.IO are told it; endpoints and raw WebSockets, which have no place for
+    /// a name, hear only messages without one.
     pub fn event(mut self, name: &str) -> Self {
         self.event = Some(name.into());
         self
