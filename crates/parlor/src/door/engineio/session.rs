@@ -1,11 +1,13 @@
 //! One session, as the shard sees it.
 
+mod edge;
+mod polling;
+
 use std::sync::Arc;
 
 use parlor_proto::{
     engineio::{
-        self, CloseCause, Content, Data, ErrorCode, Form, Frame, Known, Output, PollId, SocketEnd,
-        Transport, Version,
+        self, CloseCause, Data, Form, Frame, Known, Output, PollId, SocketEnd, Transport, Version,
     },
     websocket::{
         CloseCode, Connection, Event, Input, Kind, Message, Role,
@@ -14,6 +16,7 @@ use parlor_proto::{
     },
 };
 
+use self::edge::Edge;
 use super::{
     super::{
         CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
@@ -23,7 +26,7 @@ use super::{
     Application, Mount, Port,
     open::Name,
     plain::{Plain, Verdict},
-    request::{Answer, Asked, Body, Reply, refusal, respond},
+    request::{Answer, Asked, refusal, respond},
     sid::Sid,
 };
 use tokio::sync::oneshot;
@@ -44,22 +47,6 @@ pub(crate) struct Engine {
     meter: Option<Box<Meter>>,
     /// What most sessions have neither need of nor memory for.
     edge: Option<Box<Edge>>,
-}
-
-/// What a session has that begins or ends.
-#[derive(Debug, Default)]
-struct Edge {
-    /// When its client is told that it is open, where that is not done: milliseconds of the
-    /// shard's clock.
-    begins: Option<u64>,
-    /// Why it has ended.
-    cause: Option<CloseCause>,
-    /// The application knows that it has ended.
-    told: bool,
-    /// It has ended, and its member has stayed.
-    kept: bool,
-    /// What a WebSocket is closed with, where that is not nothing.
-    goodbye: Option<(CloseCode, &'static str)>,
 }
 
 /// In revision 3, how long the answer to a handshake is ahead of the first message, in
@@ -144,29 +131,6 @@ impl Engine {
             meter: meter(turn),
             edge: None,
         }
-    }
-
-    fn edge(&mut self) -> &mut Edge {
-        self.edge.get_or_insert_default()
-    }
-
-    /// When its client is to be told that it is open, where that is not done.
-    fn begins(&self) -> Option<u64> {
-        self.edge.as_ref()?.begins
-    }
-
-    /// Why it has ended.
-    fn cause(&self) -> Option<CloseCause> {
-        self.edge.as_ref()?.cause
-    }
-
-    /// Whether the application knows that it has ended.
-    fn is_told(&self) -> bool {
-        self.edge.as_ref().is_some_and(|edge| edge.told)
-    }
-
-    fn goodbye(&self) -> Option<(CloseCode, &'static str)> {
-        self.edge.as_ref()?.goodbye
     }
 
     /// Says that the session is open.
@@ -314,80 +278,6 @@ impl Engine {
             SocketEnd::Failed => Then::Linger(End::Violation),
         }
     }
-
-    /// A GET came in.
-    fn poll(&mut self, id: u64, form: Form, answer: oneshot::Sender<Answer>, now: u64) {
-        let id = PollId(id);
-        let polled = self.session.poll(id, form, &self.mount.options, now);
-        match (polled, &mut self.plain) {
-            (Ok(()), Some(plain)) => plain.wait(id, answer),
-            (Ok(()), None) => respond(answer, refusal(ErrorCode::BadRequest)),
-            (Err(code), _) => respond(answer, refusal(code)),
-        }
-    }
-
-    /// The head of a POST came in.
-    fn post(
-        &mut self,
-        content: Content,
-        body: Option<Body>,
-        answer: oneshot::Sender<Answer>,
-        turn: &mut Turn<'_>,
-    ) {
-        let now = self.in_time(turn.now);
-        if let Err(code) = self.session.post_begin(&self.mount.options, now) {
-            return respond(answer, refusal(code));
-        }
-        if let Some(plain) = &mut self.plain {
-            plain.content = Some(content);
-        }
-        match body {
-            Some(body) => self.post_body(body, answer, turn),
-            // A client that has gone is told of by itself.
-            None => drop(answer.send(Answer::SendBody)),
-        }
-    }
-
-    /// The body of a POST is there, or will not come.
-    fn post_body(&mut self, body: Body, answer: oneshot::Sender<Answer>, turn: &mut Turn<'_>) {
-        let now = self.in_time(turn.now);
-        let options = self.mount.options;
-        let content = self.plain.as_mut().and_then(|plain| plain.content.take());
-        let reply = match body {
-            Body::TooLarge => {
-                self.session.post_too_large(&options, now);
-                Reply::too_large()
-            }
-            Body::Cut => {
-                self.session.post_aborted(&options, now);
-                refusal(ErrorCode::BadRequest)
-            }
-            Body::Whole(body) => {
-                let content = content.unwrap_or(Content::Text);
-                match self.take_payload(content, &body, now, turn) {
-                    Ok(()) => Reply::ok(),
-                    Err(code) => refusal(code),
-                }
-            }
-        };
-        respond(answer, reply);
-    }
-
-    /// Takes in the packets of a POST.
-    fn take_payload(
-        &mut self,
-        content: Content,
-        body: &[u8],
-        now: u64,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), ErrorCode> {
-        let options = self.mount.options;
-        let mut payload = self.session.post_end(content, body, &options, now)?;
-        while let Some(data) = self.session.receive(&mut payload, &options, now)? {
-            self.hand_over(&data, turn);
-        }
-        Ok(())
-    }
 }
 
 /// Appends a WebSocket message of the session.
@@ -493,27 +383,7 @@ impl Session for Engine {
     }
 
     fn request(&mut self, asked: Asked, turn: &mut Turn<'_>) -> Then {
-        let now = self.in_time(turn.now);
-        match asked {
-            Asked::Poll { id, form, answer } => self.poll(id, form, answer, now),
-            Asked::Post {
-                content,
-                body,
-                answer,
-            } => self.post(content, body, answer, turn),
-            Asked::Body { body, answer } => self.post_body(body, answer, turn),
-            Asked::Gone(id) => {
-                let id = PollId(id);
-                self.session.poll_aborted(id, &self.mount.options, now);
-            }
-            Asked::Cut => {
-                // One whose body was whole is taken in, whether or not its answer is heard.
-                let plain = self.plain.as_mut();
-                if plain.is_some_and(|plain| plain.content.take().is_some()) {
-                    self.session.post_aborted(&self.mount.options, now);
-                }
-            }
-        }
+        self.asked(asked, turn);
         self.settle(turn)
     }
 

@@ -6,15 +6,16 @@
 //! and what it has heard after the client's last event is handed over. Both have heard what was
 //! said in between, so nothing is lost, and by its place in the room nothing is repeated.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-};
+mod pid;
+mod ring;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::{collections::HashSet, sync::Arc};
+
 use parlor_hub::{MemberKey, Message, MessageId, RoomName, ShardId};
 use parlor_proto::socketio::{DisconnectReason, Packet, Recovery};
 
+pub(crate) use self::pid::Pid;
+use self::ring::Ring;
 use super::{
     Desk, SocketIo, What, is_volatile,
     said::{self, CopyId, packet_of, said},
@@ -28,15 +29,8 @@ use crate::{
     },
 };
 
-/// Events that a ring keeps at most; past it the oldest go, and who missed those gets a new
-/// session.
-const RING_EVENTS_MAX: usize = 1024;
-/// Bytes that a ring keeps at most, likewise.
-const RING_BYTES_MAX: usize = 1 << 20;
 /// Messages that a socket holds until what it has missed is there; past it the connection ends.
 const HELD_MAX: usize = 65_536;
-/// Bytes of the secret in a private id.
-const SECRET: usize = 16;
 
 /// What a recoverable socket has.
 #[derive(Debug)]
@@ -51,101 +45,11 @@ pub(super) struct Recoverable {
     leaving: usize,
 }
 
-/// A private id: which shard knows where its session is, and a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Pid {
-    home: ShardId,
-    secret: [u8; SECRET],
-}
-
-/// What was sent to a socket, newest last.
-#[derive(Debug)]
-struct Ring {
-    epoch: u32,
-    /// The place of the oldest event.
-    first: u64,
-    events: VecDeque<(Kept, usize)>,
-    bytes: usize,
-}
-
 /// What tells copies of a message apart from other messages.
 #[derive(PartialEq, Eq, Hash)]
 enum Mark {
     Placed(RoomName, MessageId),
     Copy(CopyId),
-}
-
-impl Pid {
-    fn draw(tools: &mut Tools) -> Option<Self> {
-        Some(Self {
-            home: tools.shard,
-            secret: tools.secret().ok()?,
-        })
-    }
-
-    pub(super) fn parse(text: &str, shards: u16) -> Option<Self> {
-        let mut bytes = [0; SECRET + 2];
-        let decoded = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        let (home, secret) = bytes.split_at(2);
-        let home = ShardId(u16::from_be_bytes(home.try_into().ok()?));
-        let pid = Self {
-            home,
-            secret: secret.try_into().ok()?,
-        };
-        (decoded == bytes.len() && home.0 < shards).then_some(pid)
-    }
-
-    pub(super) fn to_text(self) -> String {
-        let mut bytes = self.home.0.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&self.secret);
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-}
-
-impl Ring {
-    fn new(epoch: u32) -> Self {
-        Self {
-            epoch,
-            first: 1,
-            events: VecDeque::new(),
-            bytes: 0,
-        }
-    }
-
-    /// Keeps an event; returns its place as the client is told it.
-    fn push(&mut self, kept: Kept) -> String {
-        let bytes = size_of::<(Kept, usize)>() + kept.bytes();
-        self.events.push_back((kept, bytes));
-        self.bytes += bytes;
-        while self.events.len() > RING_EVENTS_MAX
-            || (self.bytes > RING_BYTES_MAX && self.events.len() > 1)
-        {
-            if let Some((_, bytes)) = self.events.pop_front() {
-                self.bytes -= bytes;
-                self.first += 1;
-            }
-        }
-        let last = self.first + self.events.len() as u64 - 1;
-        format!("{:08x}-{last}", self.epoch)
-    }
-
-    /// The place that a client was told, if all that came after it is still there.
-    fn find(&self, offset: &str) -> Option<u64> {
-        let MessageId { epoch, offset } = offset.parse().ok()?;
-        let next = self.first + self.events.len() as u64;
-        let is_held = offset + 1 >= self.first && offset < next && offset > 0;
-        (epoch == self.epoch && is_held).then_some(offset)
-    }
-
-    fn after(&mut self, offset: u64) -> Vec<Kept> {
-        let skip = usize::try_from((offset + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let events = std::mem::take(&mut self.events);
-        events
-            .into_iter()
-            .skip(skip)
-            .map(|(kept, _)| kept)
-            .collect()
-    }
 }
 
 fn mark(message: &Message) -> Option<Mark> {

@@ -229,6 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_connection_is_small() {
+        use super::super::{Socket, SocketIo};
+        let sizes = [
+            size_of::<SocketIo>(),
+            size_of::<Socket>(),
+            size_of::<(SocketId, Place)>(),
+        ];
+        let most = [152, 80, 40];
+        assert!(
+            sizes.iter().zip(most).all(|(size, most)| *size <= most),
+            "{sizes:?}"
+        );
+    }
+
+    #[test]
     fn a_socket_is_found_in_its_namespace() {
         let mut sockets = Sockets::default();
         let [a, b] = [1, 2].map(|slot| MemberKey {

@@ -404,6 +404,12 @@ fn sessions_of_both_revisions_say_and_hear() {
 }
 
 #[test]
+fn an_idle_session_is_small() {
+    let bytes = size_of::<super::session::Engine>();
+    assert!(bytes <= 152, "{bytes}");
+}
+
+#[test]
 fn the_open_packet_comes_with_the_handshake_in_revision_4() {
     let server = TestServer::start(Options::default());
     let (client, answer) = Client::ask(&server, "EIO=4&transport=websocket", "");
