@@ -112,7 +112,8 @@ impl Builder {
     }
 
     /// How long it may take from looking up the name to the end of the handshake; begins anew with
-    /// each redirect. Default: 10 s.
+    /// each redirect. Of the addresses of a name (16 at most, both families in turn) the next one is
+    /// tried where one fails or does not answer for 250 ms. Default: 10 s.
     pub const fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self

@@ -1,11 +1,12 @@
 //! From a URL to an open connection: dial, handshake, redirects.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use parlor_proto::websocket::handshake::{ClientRequest, ResponseError};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -149,7 +150,8 @@ pub(super) async fn dial(target: &Target, builder: &Builder) -> Result<BoxedIo, 
 }
 
 pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let addresses = tokio::net::lookup_host((host, port)).await?;
+    let stream = race(in_turn(addresses), NEXT_ADDRESS, TcpStream::connect).await?;
     // Where nobody listens on a port of this machine that the system also gives to connections, an
     // attempt may be given just that port, and meet itself (RFC 9293, section 3.5). It would keep
     // the server that comes back from its port.
@@ -158,6 +160,53 @@ pub(super) async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     }
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// The first connection that is there: an address is tried when the one before it has failed, or
+/// has not answered in time (RFC 8305, section 5), so that one of a network that is not reached does
+/// not take the time of all.
+async fn race<T: Send + 'static, F>(
+    addresses: Vec<SocketAddr>,
+    time: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut attempts = JoinSet::new();
+    let mut addresses = addresses.into_iter();
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    loop {
+        let next = addresses.next();
+        let is_last = next.is_none();
+        if let Some(address) = next {
+            attempts.spawn(connect(address));
+        }
+        let wait = if is_last { Duration::MAX } else { time };
+        match timeout(wait, attempts.join_next()).await {
+            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
+            Ok(Some(Ok(Err(error)))) => last = error,
+            Ok(Some(Err(error))) => last = io::Error::other(error),
+            Ok(None) if is_last => return Err(last),
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+/// Addresses of both families in turn, beginning with that of the first (RFC 8305, section 4), 16
+/// at most.
+fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses = addresses.take(ADDRESSES_MAX).peekable();
+    let first_is_v6 = addresses.peek().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut sorted = Vec::with_capacity(one.len() + other.len());
+    while one.len() + other.len() > 0 {
+        sorted.extend(one.next());
+        sorted.extend(other.next());
+    }
+    sorted
 }
 
 #[cfg(unix)]
@@ -240,3 +289,74 @@ pub(super) fn refused(head: &Head, read: &[u8]) -> ConnectError {
 
 /// A day: what is longer is no hint but a mistake.
 const RETRY_AFTER_SECONDS_MAX: u64 = 86_400;
+/// How long an address has before the next one is tried beside it.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// Addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn families_take_turns() {
+        for (found, sorted) in [
+            (&[][..], &[][..]),
+            (&["1.1.1.1:1", "2.2.2.2:1"], &["1.1.1.1:1", "2.2.2.2:1"]),
+            (
+                &["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"],
+                &["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"],
+            ),
+            (&["1.1.1.1:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1"]),
+        ] {
+            let found = in_turn(found.iter().map(|text| address(text)));
+            let sorted: Vec<SocketAddr> = sorted.iter().map(|text| address(text)).collect();
+            assert_eq!(found, sorted);
+        }
+        let many = (0..100).map(|port| address(&format!("1.1.1.1:{port}")));
+        assert_eq!(in_turn(many).len(), ADDRESSES_MAX);
+    }
+
+    /// Connects where each port says what becomes of it: 1 never answers, 2 refuses, 3 answers.
+    /// Gives the port, and what was tried.
+    async fn raced(ports: &[u16], time: Duration) -> (Result<u16, io::ErrorKind>, Vec<u16>) {
+        let tried = Mutex::new(Vec::new());
+        let addresses = ports.iter().map(|port| ([1, 1, 1, 1], *port).into());
+        let connected = race(addresses.collect(), time, |address: SocketAddr| {
+            let port = address.port();
+            tried.lock().unwrap().push(port);
+            async move {
+                match port {
+                    1 => std::future::pending().await,
+                    2 => Err(io::ErrorKind::ConnectionRefused.into()),
+                    _ => Ok(port),
+                }
+            }
+        });
+        let connected = connected.await.map_err(|error| error.kind());
+        (connected, tried.into_inner().unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_stops_no_other() {
+        let refused = Err(io::ErrorKind::ConnectionRefused);
+        // What needs no time is given so much that the test would not end.
+        let (soon, never) = (Duration::from_millis(1), Duration::from_secs(86_400));
+        for (ports, time, expected) in [
+            (&[3, 1][..], never, (Ok(3), vec![3])),
+            (&[2, 3], never, (Ok(3), vec![2, 3])),
+            (&[2, 2], never, (refused, vec![2, 2])),
+            (&[], never, (Err(io::ErrorKind::NotFound), vec![])),
+            (&[1, 3], soon, (Ok(3), vec![1, 3])),
+            (&[1, 2, 1, 3], soon, (Ok(3), vec![1, 2, 1, 3])),
+        ] {
+            assert_eq!(raced(ports, time).await, expected, "{ports:?}");
+        }
+    }
+}

@@ -102,6 +102,8 @@ pub(super) enum Chunks {
     Bytes(u64),
     /// The line end behind a chunk.
     After,
+    /// So many bytes of a body are to come that is not chunked but has a length.
+    Sized(u64),
     /// The last chunk has come; trailers are of no interest.
     Ended,
 }
@@ -115,6 +117,15 @@ impl Chunks {
         value: 0,
         digits: 0,
     };
+
+    /// A body of this `Content-Length`; `None` where it is none.
+    pub(super) fn sized(len: &str) -> Option<Self> {
+        let is_number = !len.is_empty() && len.bytes().all(|byte| byte.is_ascii_digit());
+        match len.parse().ok().filter(|_| is_number)? {
+            0 => Some(Self::Ended),
+            len => Some(Self::Sized(len)),
+        }
+    }
 
     /// The next piece of content in `input`, which loses what was read; `None` where there is none
     /// any more.
@@ -131,6 +142,16 @@ impl Chunks {
                     *self = match left - len as u64 {
                         0 => Self::After,
                         left => Self::Bytes(left),
+                    };
+                    return Ok(Some(piece));
+                }
+                Self::Sized(left) => {
+                    let len = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                    let (piece, rest) = input.split_at(len);
+                    *input = rest;
+                    *self = match left - len as u64 {
+                        0 => Self::Ended,
+                        left => Self::Sized(left),
                     };
                     return Ok(Some(piece));
                 }
@@ -202,6 +223,22 @@ mod tests {
         for at in 0..body.len() {
             let (one, two) = body.split_at(at);
             assert_eq!(content(&[one, two]), whole, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_body_with_a_length_ends_there() {
+        let mut chunks = Chunks::sized("5").unwrap();
+        let mut content = Vec::new();
+        for mut piece in [&b"ab"[..], b"c", b"defg", b"h"] {
+            while let Some(bytes) = chunks.next(&mut piece).unwrap() {
+                content.extend_from_slice(bytes);
+            }
+        }
+        assert_eq!((content.as_slice(), chunks), (&b"abcde"[..], Chunks::Ended));
+        assert_eq!(Chunks::sized("0"), Some(Chunks::Ended));
+        for len in ["", "x", "-1", "+1", "1, 1", "18446744073709551616"] {
+            assert_eq!(Chunks::sized(len), None, "{len}");
         }
     }
 

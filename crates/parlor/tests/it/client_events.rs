@@ -182,6 +182,14 @@ async fn any_server_of_event_streams_will_do() {
         let body = "a\r\ndata: two\n\r\n1\r\n\n\r\n0\r\n\r\n";
         let head = answer(&listener, &format!("{chunked}{body}")).await;
         assert!(head.contains("\r\nLast-Event-ID: a\r\n"), "{head}");
+        // A server that keeps the connection open behind a body of a length.
+        let body = "id: b\ndata: three\n\n";
+        let len = format!("\r\nContent-Length: {}\r\n\r\n", body.len());
+        let (mut kept, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        crate::client_support::head(&mut kept).await;
+        let sized = STREAM.replace("\r\n\r\n", &len);
+        let response = format!("{sized}{body}");
+        kept.write_all(response.as_bytes()).await.unwrap();
         answer(&listener, "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\n\r\n").await;
         answer(&listener, "HTTP/1.1 204 No Content\r\n\r\n").await;
     };
@@ -190,6 +198,7 @@ async fn any_server_of_event_streams_will_do() {
         let mut stream = builder.backoff(quick()).start().unwrap();
         assert_eq!(text(&mut stream).await, "one");
         assert_eq!(text(&mut stream).await, "two");
+        assert_eq!(text(&mut stream).await, "three");
         let end = next(&mut stream, |event| match event {
             Event::Ended { reason } => Some(reason),
             _ => None,

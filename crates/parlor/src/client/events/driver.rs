@@ -4,7 +4,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parlor_hub::{MemberId, MessageId};
-use parlor_proto::sse::{self, Decoder, LimitEventBytes, MEDIA_TYPE};
+use parlor_proto::{
+    sse::{self, Decoder, LimitEventBytes, MEDIA_TYPE},
+    websocket::handshake::ResponseError,
+};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -71,7 +74,7 @@ struct Open {
     io: BoxedIo,
     /// What was read behind the head.
     read: Vec<u8>,
-    /// Absent where the body goes on to the end of the connection.
+    /// How the body is cut; absent where it goes on to the end of the connection.
     chunks: Option<Chunks>,
 }
 
@@ -416,10 +419,20 @@ async fn ask(mut io: BoxedIo, request: &str) -> Result<Open, ConnectError> {
             what: "event streams",
         });
     }
-    let coding = head.value("transfer-encoding");
-    let chunks = coding.map(|_| Chunks::START);
+    let chunks = match (
+        head.value("transfer-encoding"),
+        head.value("content-length"),
+    ) {
+        (Some(_), _) => Some(Chunks::START),
+        (None, Some(len)) => Some(Chunks::sized(len).ok_or_else(malformed_head)?),
+        (None, None) => None,
+    };
     read.drain(..head.len.min(read.len()));
     Ok(Open { io, read, chunks })
+}
+
+fn malformed_head() -> ConnectError {
+    ConnectError::MalformedResponse(ResponseError::Malformed)
 }
 
 /// The request for a stream, head and all.
