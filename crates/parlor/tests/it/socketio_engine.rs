@@ -9,7 +9,7 @@ use std::{
 
 use parlor::{
     Server,
-    config::{ClientFiles, Cors, CorsOrigins},
+    config::{ClientFiles, Cors, CorsOrigins, Deflate},
     engineio::{Hooks, RequestError},
     socketio::SocketIo,
 };
@@ -318,4 +318,65 @@ fn hooks_need_a_path_that_is_spoken_at() {
         .engineio_hooks("/socket.io/", Hooks::new())
         .build();
     assert!(built.is_ok(), "the built-in door has hooks too");
+}
+
+#[test]
+fn broadcasts_are_compressed_unless_they_are_not_to_be() {
+    let io = SocketIo::new();
+    let all = io.of("/");
+    let server = TestServer::build(
+        |config| config.socketio.engine.deflate = Deflate::Shared,
+        |builder| builder.socketio(&io),
+    );
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut client = server.websocket_with(SOCKET, offer);
+    assert!(client.receive_text().starts_with("0{"));
+    client.send_text("40");
+    assert!(client.receive_text().starts_with("40{"));
+    let long = "x".repeat(1000);
+    for (compress, first) in [(true, 0xC1), (false, 0x81), (true, 0xC1)] {
+        all.all().compress(compress).emit("news", &long).unwrap();
+        let frame = client.receive().unwrap();
+        assert_eq!(frame.first, first, "{compress}");
+        if !compress {
+            assert_eq!(frame.text(), format!(r#"42["news","{long}"]"#));
+        }
+    }
+}
+
+#[test]
+fn new_namespaces_are_told() {
+    let io = SocketIo::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let _ = io.of("/early");
+    let log = Arc::clone(&heard);
+    io.on_new_namespace(move |namespace| {
+        let name = namespace.name().unwrap_or("a rule").to_owned();
+        log.lock().unwrap().push(name);
+    });
+    let took = || std::mem::take(&mut *heard.lock().unwrap());
+    let (_, _, _) = (io.of("/"), io.of("/named"), io.of("/named"));
+    let _ = io.of_pattern("/dynamic-*");
+    assert_eq!(took(), ["/named"]);
+    let server = serve(&io, Hooks::new());
+    let [mut ann, mut bo] = [server.engine(""), server.engine("")];
+    for client in [&mut ann, &mut bo] {
+        client.connect("/named");
+        client.connect("/dynamic-1");
+    }
+    assert_eq!(took(), ["/dynamic-1"]);
+    // It is new again once all have left it.
+    for client in [&mut ann, &mut bo] {
+        client.say("1/dynamic-1,");
+        client.client.settle();
+    }
+    bo.connect("/dynamic-1");
+    assert_eq!(took(), ["/dynamic-1"]);
+    ann.connect("/dynamic-2");
+    assert_eq!(took(), ["/dynamic-2"]);
+    // A connection that ends leaves too.
+    drop(bo);
+    wait_until("the client has gone", || io.clients_count() == 1);
+    ann.connect("/dynamic-1");
+    assert_eq!(took(), ["/dynamic-1"]);
 }

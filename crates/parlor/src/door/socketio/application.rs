@@ -10,7 +10,7 @@ use parlor_proto::{
 
 use super::{
     Desk, Rare, Settings, SocketIo, held,
-    said::packet_of,
+    said::{is_plain, packet_of},
     served::{Served, member},
     sockets::short_secret,
     wire,
@@ -181,8 +181,12 @@ impl Application for SocketIo {
                 Item::Notice(..) | Item::Broadcast(_) => Some(packet),
             };
             let Some(packet) = packet else { continue };
+            let plain = is_plain(item);
             for message in self.connection.encode(&packet) {
-                port.send(message);
+                match plain {
+                    true => port.send_plain(message),
+                    false => port.send(message),
+                }
             }
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Said {
     pub(crate) filter: Option<Box<Filter>>,
     /// Those who cannot take it at once need not hear it.
     pub(crate) volatile: bool,
+    /// It is not to be compressed.
+    pub(crate) plain: bool,
 }
 
 /// Who of a room is to hear an event. Looked at on each shard, when it is delivered there.
@@ -60,6 +62,7 @@ impl Said {
             msgpack: packet.msgpack,
             filter: None,
             volatile: false,
+            plain: false,
         }
     }
 
@@ -144,6 +147,14 @@ pub(crate) fn said(message: &Message) -> Option<&Said> {
 /// Whether those need not hear a message who cannot take it at once.
 pub(crate) fn is_volatile(message: &Message) -> bool {
     said(message).is_some_and(|said| said.volatile)
+}
+
+/// Whether an item is not to be compressed.
+pub(crate) fn is_plain(item: &Item) -> bool {
+    match item {
+        Item::Message(message) => said(message).is_some_and(|said| said.plain),
+        Item::Notice(..) | Item::Broadcast(_) => false,
+    }
 }
 
 /// An item as Socket.IO says it; none where it has no word for it.

@@ -15,7 +15,8 @@ use crate::{
     embed::{
         Answered, Caller, Event, Head, Member,
         socketio::{
-            AckSink, Act, Args, Data, Io, IoEvent, Kept, Socket as Handle, SocketAgent, ToSocket,
+            AckSink, Act, Args, Data, Entered, Io, IoEvent, Kept, Socket as Handle, SocketAgent,
+            ToSocket,
         },
     },
 };
@@ -37,6 +38,8 @@ pub(super) struct Live {
     acks: HashMap<u64, AckSink>,
     /// Joins that somebody waits for, by their tokens.
     joins: Vec<(u64, Answered<()>)>,
+    /// That the socket is in a namespace that a rule stands for.
+    _entered: Option<Box<Entered>>,
 }
 
 impl Live {
@@ -73,7 +76,9 @@ impl SocketIo {
             }
             return;
         };
-        let names = (Arc::from(name), id.to_text().into());
+        let name: Arc<str> = Arc::from(name);
+        let entered = served.io.enter(&name, &rules);
+        let names = (Arc::clone(&name), id.to_text().into());
         let handle = Handle::new(served.member.clone(), names, Arc::clone(&served.head), auth);
         let agent = Box::new(SocketAgent {
             socket: handle.clone(),
@@ -84,13 +89,14 @@ impl SocketIo {
             handle,
             acks: HashMap::new(),
             joins: Vec::new(),
+            _entered: entered.map(Box::new),
         };
         live.tell(IoEvent::Connect, desk.turn);
         let recovery = self.new_recovery(desk.turn);
         self.sockets.push(Socket {
-            namespace: said::namespace(name),
+            namespace: said::namespace(&name),
             id,
-            rooms: whole(name).into_iter().collect(),
+            rooms: whole(&name).into_iter().collect(),
             entered: 0,
             live: Some(Box::new(live)),
             recovery,
@@ -106,6 +112,7 @@ impl SocketIo {
     ) -> Option<Box<Live>> {
         let served = self.served.as_ref()?;
         let rules = served.io.find(name, auth.unwrap_or("{}"))?;
+        let entered = served.io.enter(name, &rules);
         let names = (Arc::clone(name), Arc::clone(id));
         let handle = Handle::new(served.member.clone(), names, Arc::clone(&served.head), auth);
         let rooms = rooms.iter().map(RoomName::local);
@@ -119,6 +126,7 @@ impl SocketIo {
             handle,
             acks: HashMap::new(),
             joins: Vec::new(),
+            _entered: entered.map(Box::new),
         }))
     }
 

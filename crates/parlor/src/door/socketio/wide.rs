@@ -39,16 +39,19 @@ pub(crate) fn do_widely(
             packed,
             from,
             volatile,
+            compress,
         } => {
             let packet = packed.into_packet(PacketType::Event, &namespace);
             let mut said = Said::new(packet);
             said.volatile = volatile;
+            said.plain = !compress;
             publish(said, &namespace, &to, from, (hub, effects, tools));
             Vec::new()
         }
         WideAct::Ask {
             json,
             collector,
+            compress,
             timeout,
         } => {
             let found = found(tools);
@@ -59,7 +62,7 @@ pub(crate) fn do_widely(
                     attachments: json.attachments.clone(),
                 },
                 volatile: false,
-                compress: true,
+                compress,
                 ack: Some(AckSink::Many(collector.clone(), timeout)),
             })
         }

@@ -26,6 +26,7 @@ pub struct Broadcast {
     from: Option<(ShardId, MemberKey, Arc<str>)>,
     to: Addressees,
     volatile: bool,
+    compress: bool,
     timeout: Duration,
 }
 
@@ -40,6 +41,7 @@ impl Broadcast {
             from: None,
             to: Addressees::default(),
             volatile: false,
+            compress: true,
             timeout: TIMEOUT,
         }
     }
@@ -72,9 +74,10 @@ impl Broadcast {
         self
     }
 
-    /// Whether it may be compressed. Broadcasts are not, so far.
-    pub const fn compress(self, compress: bool) -> Self {
-        let _ = compress;
+    /// Whether it may be compressed for those whose WebSocket agreed to that
+    /// ([`EngineIo::deflate`](crate::config::EngineIo::deflate)). Default: yes.
+    pub const fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -106,6 +109,7 @@ impl Broadcast {
             packed,
             from,
             volatile: self.volatile,
+            compress: self.compress,
         };
         link.command(shard, self.wide(self.to.clone(), act))
     }
@@ -146,6 +150,7 @@ impl Broadcast {
             let act = WideAct::Ask {
                 json: Arc::clone(&json),
                 collector: Arc::clone(&collector),
+                compress: self.compress,
                 timeout: self.timeout,
             };
             link.command(ShardId(shard), self.wide(self.addressees(), act))?;

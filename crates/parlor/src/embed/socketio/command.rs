@@ -132,11 +132,13 @@ pub(crate) enum WideAct {
         packed: Packed,
         from: Option<MemberKey>,
         volatile: bool,
+        compress: bool,
     },
     /// An event that each of the shard's sockets is to acknowledge.
     Ask {
         json: Arc<Packed>,
         collector: Arc<Collector>,
+        compress: bool,
         timeout: Duration,
     },
     Fetch(oneshot::Sender<Vec<Socket>>),

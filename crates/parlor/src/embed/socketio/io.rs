@@ -32,6 +32,11 @@ pub(crate) struct Io {
     named: RwLock<HashMap<Box<str>, Arc<Rules>>>,
     /// Namespaces by a rule over their names, in the order in which they were given.
     dynamic: RwLock<Vec<(Matcher, Arc<Rules>)>>,
+    /// Who is told of new namespaces.
+    new_namespace: RwLock<Vec<OnNamespace>>,
+    /// How many sockets there are in each namespace that a rule stands for. Only where somebody is
+    /// told of new ones.
+    entered: Mutex<HashMap<Arc<str>, usize>>,
     /// How many clients there are, in any namespace or none.
     clients: Arc<AtomicUsize>,
 }
@@ -39,6 +44,7 @@ pub(crate) struct Io {
 type Matcher = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Middleware = Arc<dyn Fn(Socket) -> Boxed<Result<(), ConnectError>> + Send + Sync>;
+type OnNamespace = Arc<dyn Fn(Namespace) + Send + Sync>;
 type OnConnect = Arc<dyn Fn(Socket) -> Boxed<()> + Send + Sync>;
 
 /// The handlers of a namespace, or of those that a rule stands for.
@@ -85,12 +91,31 @@ impl SocketIo {
             false => format!("/{name}").into(),
         };
         let mut named = self.0.named.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !named.contains_key(&name);
         let rules = Arc::clone(named.entry(name.clone()).or_default());
-        Namespace {
+        drop(named);
+        let namespace = Namespace {
             io: Arc::clone(&self.0),
             name: Some(name.into()),
             rules,
+        };
+        if is_new && namespace.name() != Some("/") {
+            self.0.tell_new(&namespace);
         }
+        namespace
+    }
+
+    /// Calls a function for each new namespace but `/`: one that [`SocketIo::of`] is given for the
+    /// first time, and one that a rule stands for when a first socket enters it, also when all had
+    /// left it before. Those that there are already are not told.
+    ///
+    /// It is called on the thread of `of`, or on a shard's, and must not block.
+    pub fn on_new_namespace(&self, hear: impl Fn(Namespace) + Send + Sync + 'static) -> &Self {
+        let mut listeners =
+            { self.0.new_namespace.write() }.unwrap_or_else(PoisonError::into_inner);
+        listeners.push(Arc::new(hear));
+        drop(listeners);
+        self
     }
 
     /// Namespaces by a pattern: `*` stands for any characters, also none. Names that
@@ -170,6 +195,40 @@ impl Io {
         let _ = self.link.set(Arc::clone(link));
     }
 
+    fn tell_new(&self, namespace: &Namespace) {
+        let listeners = { self.new_namespace.read() }.unwrap_or_else(PoisonError::into_inner);
+        // Called without the lock, so that they may ask for a namespace themselves.
+        let listeners = listeners.clone();
+        for hear in listeners {
+            hear(namespace.clone());
+        }
+    }
+
+    /// A socket is in a namespace until what this gives is dropped. None where nobody cares.
+    pub(crate) fn enter(self: &Arc<Self>, name: &Arc<str>, rules: &Arc<Rules>) -> Option<Entered> {
+        let heard = { self.new_namespace.read() }.unwrap_or_else(PoisonError::into_inner);
+        let heard = !heard.is_empty();
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let is_named = named.contains_key(&**name);
+        drop(named);
+        if !heard || is_named {
+            return None;
+        }
+        let mut entered = lock(&self.entered);
+        let count = entered.entry(Arc::clone(name)).or_default();
+        *count += 1;
+        let is_first = *count == 1;
+        drop(entered);
+        if is_first {
+            self.tell_new(&Namespace {
+                io: Arc::clone(self),
+                name: Some(Arc::clone(name)),
+                rules: Arc::clone(rules),
+            });
+        }
+        Some(Entered(Arc::clone(self), Arc::clone(name)))
+    }
+
     /// The rules of a namespace; none where there is no such one.
     pub(crate) fn find(&self, name: &str, auth: &str) -> Option<Arc<Rules>> {
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +239,22 @@ impl Io {
         let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner);
         let found = dynamic.iter().find(|(matches, _)| matches(name, auth));
         found.map(|(_, rules)| Arc::clone(rules))
+    }
+}
+
+/// A socket's being in a namespace that a rule stands for.
+#[derive(Debug)]
+pub(crate) struct Entered(Arc<Io>, Arc<str>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut entered = lock(&self.0.entered);
+        if let Some(count) = entered.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                entered.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -223,6 +298,12 @@ impl<T: fmt::Display> From<T> for ConnectError {
 }
 
 impl Namespace {
+    /// Its name; none where it is a rule over names.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Calls a handler for each socket that connects. Its end is awaited before the socket's first
     /// event is handled.
     pub fn on_connect<F, Fut>(&self, handler: F) -> &Self

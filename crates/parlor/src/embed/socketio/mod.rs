@@ -56,5 +56,5 @@ pub(crate) use self::{
     command::{
         About, AckSink, Act, Addressees, Claim, Data, Found, Kept, Seeker, ToSocket, Wide, WideAct,
     },
-    io::Io,
+    io::{Entered, Io},
 };
