@@ -153,3 +153,43 @@ test('the page is readable on a phone', async () => {
   await page.screenshot({ path: `${screenshots}demo-phone.png`, fullPage: true });
   await page.close();
 });
+
+test('the pane of Socket.IO goes where that is served', async (t) => {
+  const elsewhere = await startServer('--socketio-path', '/live/');
+  t.after(() => elsewhere.stop());
+  const { page, errors } = await openPage(browser.context, `${elsewhere.http}/`);
+  for (const pane of panes) await page.locator(`${pane} .state[data-state=connected]`).waitFor();
+  await say(page, '#dee', 'Hello from elsewhere!');
+  await heard(page, '#ann', 'Hello from elsewhere!');
+  await page.locator('.door-list h3 code', { hasText: '/live/' }).waitFor();
+  const texts = await page.locator('.door-list').textContent();
+  assert.ok(texts.includes(`${elsewhere.http}/live/socket.io.js`), texts);
+  assert.ok(texts.includes(`, { path: '/live/' })`), texts);
+  await page.screenshot({ path: `${screenshots}demo-socketio-path.png`, fullPage: true });
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('where Socket.IO is off the page says so', async (t) => {
+  for (const [flags, text] of [
+    [['--socketio', 'off'], 'which is off on this server'],
+    [['--socketio-client', 'off'], 'serves no client of it'],
+  ]) {
+    const without = await startServer(...flags);
+    t.after(() => without.stop());
+    const { page, errors } = await openPage(browser.context, `${without.http}/`);
+    await page.locator('#dee', { hasText: text }).waitFor();
+    for (const pane of ['#ann', '#bo', '#cy']) {
+      await page.locator(`${pane} .state[data-state=connected]`).waitFor();
+    }
+    const isOff = flags[0] === '--socketio';
+    assert.equal(await page.locator('#tab-socketio').isVisible(), !isOff);
+    assert.equal(await page.locator('.door-list [data-socketio=off]').isVisible(), isOff);
+    await say(page, '#ann', 'Hello, three!');
+    await heard(page, '#bo', 'Hello, three!');
+    await page.screenshot({ path: `${screenshots}demo${flags.join('')}.png`, fullPage: true });
+    // A request for a file that is not there is told by the browser.
+    assert.deepEqual(errors.filter((error) => !/Failed to load resource/.test(String(error))), []);
+    await page.close();
+  }
+});

@@ -4,12 +4,38 @@ use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use parlor::Config;
 
 /// The page and what it needs, each at its own path.
-pub(crate) fn routes() -> Router {
-    FILES.iter().fold(Router::new(), |router, file| {
-        router.route(file.path, get(move || async move { file.answer() }))
+pub(crate) fn routes(config: &Config) -> Router {
+    let doors = doors(config);
+    let router = Router::new().route(
+        DOORS,
+        get(move || async move { answer("application/json", doors.clone()) }),
+    );
+    FILES.iter().fold(router, |router, file| {
+        router.route(
+            file.path,
+            get(move || async move { answer(file.kind, file.text) }),
+        )
     })
+}
+
+/// What the page has to know of the settings, in JSON.
+fn doors(config: &Config) -> String {
+    let path = config.socketio.served.then_some(&config.socketio.path);
+    serde_json::json!({ "socketio": path }).to_string()
+}
+
+fn answer(kind: &'static str, text: impl IntoResponse) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text)
 }
 
 struct File {
@@ -18,23 +44,13 @@ struct File {
     text: &'static str,
 }
 
-impl File {
-    fn answer(&self) -> impl IntoResponse + use<> {
-        let headers = [
-            (header::CONTENT_TYPE, self.kind),
-            (header::CONTENT_SECURITY_POLICY, POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
-            (header::CACHE_CONTROL, "no-cache"),
-        ];
-        (headers, self.text)
-    }
-}
-
 /// Nothing from elsewhere, nothing inline, no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
+
+/// Where the page asks which doors there are.
+const DOORS: &str = "/_parlor/doors.json";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -113,6 +129,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_page_is_told_where_socket_io_is() {
+        let mut config = Config::default();
+        assert_eq!(doors(&config), r#"{"socketio":"/socket.io/"}"#);
+        config.socketio.path = "/live/".to_owned();
+        assert_eq!(doors(&config), r#"{"socketio":"/live/"}"#);
+        config.socketio.served = false;
+        assert_eq!(doors(&config), r#"{"socketio":null}"#);
     }
 
     #[test]

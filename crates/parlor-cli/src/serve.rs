@@ -32,7 +32,7 @@ fn serve(config: &Config, format: Format) -> anyhow::Result<ExitCode> {
     let descriptors = config::raise_descriptor_limit();
     let builder = Server::builder()
         .config(config.clone())
-        .routes(page::routes());
+        .routes(page::routes(config));
     let server = builder.build().map_err(|error| anyhow!("{error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

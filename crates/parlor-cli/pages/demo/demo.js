@@ -16,16 +16,34 @@ const base = {
   http: `${page.protocol}//${page.host}${page.pathname}`,
 };
 
+/** Where Socket.IO is served, and which client of it; null where it, or the client, is not. */
+const { socketio } = await (await fetch(new URL('doors.json', import.meta.url))).json();
+base.socketio = socketio === null ? null : base.http + socketio.slice(1);
+const client = socketio === null ? null : await servedClient(base.socketio);
+
 const template = document.getElementById('pane');
 const panes = [
   { id: 'ann', name: 'Ann', label: 'WebSocket', Door: FrameDoor, greeting: 'Hello, Bo! Hello, Cy!' },
   { id: 'bo', name: 'Bo', label: 'parlor.v1', Door: SignalDoor },
   { id: 'cy', name: 'Cy', label: 'EventSource and POST', Door: StreamDoor },
   { id: 'dee', name: 'Dee', label: 'Socket.IO', Door: SocketIoDoor },
-].map(({ id, Door, ...options }) => {
+].filter(({ Door }) => Door !== SocketIoDoor || client !== null).map(({ id, Door, ...options }) => {
   const makeDoor = (name, listener) => new Door({ name, listener });
   return new Pane(document.getElementById(id), template, { ...options, makeDoor });
 });
+
+const remark = client === null && document.createElement('p');
+if (remark) {
+  remark.className = 'off';
+  remark.id = 'dee-name';
+  remark.textContent = socketio === null
+    ? 'Dee would speak Socket.IO, which is off on this server.'
+    : 'Dee would speak Socket.IO, but this server serves no client of it.';
+  document.getElementById('dee').append(remark);
+}
+for (const part of document.querySelectorAll('[data-socketio]')) {
+  part.hidden = (part.dataset.socketio === 'on') !== (socketio !== null);
+}
 
 const form = document.getElementById('room-form');
 const field = document.getElementById('room');
@@ -40,6 +58,8 @@ function fault(room) {
 }
 
 function enter(name) {
+  const socketioPath = base.socketio && new URL(base.socketio).pathname;
+  const isUsual = !socketioPath || socketioPath === '/socket.io/';
   const path = encodeURIComponent(name);
   fill({
     server: base.socket.replace(/\/$/, ''),
@@ -48,6 +68,10 @@ function enter(name) {
     'stream-url': `${base.http}sse/${path}`,
     'post-url': `${base.http}rooms/${path}/messages`,
     origin: page.origin,
+    'socketio-url': base.socketio ?? '',
+    'socketio-path': socketio ?? '/socket.io/',
+    'socketio-option': isUsual ? '' : `path: '${socketioPath}', `,
+    'socketio-options': isUsual ? '' : `, { path: '${socketioPath}' }`,
     'room-text': JSON.stringify(name),
     'room-name': /^[\w-]+$/.test(name) ? name : quoted(name),
   });
@@ -81,11 +105,9 @@ window.addEventListener('hashchange', () => {
   if (location.hash.startsWith('#room=') && !fault(named())) enter(named());
 });
 
-servedClient().then((client) => {
-  document.getElementById('client').textContent = client
-    ? `This server serves ${client}.`
-    : 'This server serves no client for it.';
-});
+document.getElementById('client').textContent = client
+  ? `This server serves ${client}.`
+  : 'This server serves no client for it.';
 
 enableCopying();
 enableTabs(document.querySelector('[role=tablist]'));

@@ -35,7 +35,7 @@ async function copy(button, source) {
 
 /** Makes a list of tabs work with pointer and arrow keys. */
 export function enableTabs(list) {
-  const tabs = [...list.querySelectorAll('[role=tab]')];
+  const tabs = [...list.querySelectorAll('[role=tab]:not([hidden])')];
   const select = (chosen) => {
     for (const tab of tabs) {
       const selected = tab === chosen;

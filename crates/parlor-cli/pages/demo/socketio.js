@@ -3,14 +3,16 @@
 
 import { Door } from './doors.js';
 
-const CLIENT = '../socket.io/socket.io.esm.min.js';
 const TYPING_EVERY_MS = 1_000;
 const PEERS_EVERY_MS = 3_000;
 
+/** The client as a module; `url` is where Socket.IO is served. */
+const clientAt = (url) => `${url}socket.io.esm.min.js`;
+
 /** Which client the server serves, in words; null where it serves none. */
-export async function servedClient() {
+export async function servedClient(url) {
   try {
-    const answer = await fetch(new URL(CLIENT, import.meta.url), { method: 'HEAD' });
+    const answer = await fetch(clientAt(url), { method: 'HEAD' });
     const version = /"(.*)"/.exec(answer.headers.get('etag') ?? '')?.[1];
     if (!answer.ok) return null;
     return !version || version.startsWith('parlor-') ? "Parlor's own client" : `socket.io-client ${version}`;
@@ -27,7 +29,7 @@ export class SocketIoDoor extends Door {
   #timer = 0;
 
   url() {
-    return `${this.base.http}socket.io/?${new URLSearchParams({ room: this.room.name, name: this.name })}`;
+    return `${this.base.socketio}?${new URLSearchParams({ room: this.room.name, name: this.name })}`;
   }
 
   begin(events) {
@@ -52,16 +54,16 @@ export class SocketIoDoor extends Door {
   }
 
   async #enter(events, isEnded) {
-    const { io } = await import(CLIENT);
+    const { io } = await import(clientAt(this.base.socketio));
     if (isEnded()) return;
     if (this.#socket) {
       this.tell({ kind: 'back', since: this.last ?? null });
       this.#socket.removeAllListeners();
       this.#socket.io.reconnection(true);
     } else {
-      const { origin, pathname } = new URL(this.base.http);
+      const { origin, pathname } = new URL(this.base.socketio);
       this.#socket = io(origin, {
-        path: `${pathname}socket.io/`,
+        path: pathname,
         query: { room: this.room.name, name: this.name },
         autoConnect: false,
         forceNew: true,
