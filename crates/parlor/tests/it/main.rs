@@ -40,6 +40,7 @@ mod rooms;
 mod several_rooms;
 mod signal;
 mod socketio;
+mod socketio_advisories;
 mod socketio_engine;
 mod socketio_handlers;
 mod socketio_polling_rows;
