@@ -66,6 +66,20 @@ test('it hears each message once over many cuts', async () => {
   await page.close();
 });
 
+test('it misses nothing though it was cut before it heard a message', async () => {
+  const stays = new AbortController();
+  await fetch(`${server.http}/sse/quiet`, { signal: stays.signal });
+  const page = await listen('/sse/quiet');
+  proxy.cut();
+  await publish(server, 'quiet', 'missed');
+  await page.waitForFunction(() => window.heard.data.length > 0);
+  const heard = await page.evaluate(() => ({ data: heard.data, names: heard.names }));
+  assert.deepEqual(heard.data, ['missed']);
+  assert.ok(heard.names.every(([name]) => name === 'joined'), 'no gap');
+  await page.close();
+  stays.abort();
+});
+
 test('a restarted server is a gap', async () => {
   const page = await listen('/sse/restart');
   await publish(server, 'restart', 'before');
