@@ -60,7 +60,25 @@ impl Server {
     /// The same at an address.
     pub(crate) fn start_at(address: &str, arguments: &[&str]) -> Self {
         let arguments = [&["serve", "--listen", address], arguments].concat();
-        let mut child = parlor(&arguments)
+        Self::read_from(parlor(&arguments))
+    }
+
+    /// The same on a free port, with so many descriptors.
+    pub(crate) fn start_with_descriptors(count: usize, arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let program = parlor(&arguments);
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited]).arg(program.get_program());
+        shell.args(program.get_args()).stdin(Stdio::null());
+        for (name, _) in program.get_envs() {
+            shell.env_remove(name);
+        }
+        Self::read_from(shell)
+    }
+
+    fn read_from(mut command: Command) -> Self {
+        let mut child = command
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");

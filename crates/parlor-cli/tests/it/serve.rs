@@ -199,6 +199,42 @@ fn clients_that_are_sent_away_are_one_line() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn without_descriptors_clients_are_told_and_later_let_in() {
+    let limits = ["--connections-max", "1000", "--drain", "0s"];
+    let server = Server::start_with_descriptors(64, &limits);
+    let answer = || {
+        let mut stream = TcpStream::connect(&server.address).expect("it listens");
+        let patience = Some(std::time::Duration::from_secs(30));
+        stream.set_read_timeout(patience).expect("a time-out");
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("written");
+        let mut status = [0; 12];
+        // A refusal may come as a reset, since nobody has read the request.
+        let read = stream.read_exact(&mut status);
+        (stream, read.is_ok_and(|()| &status == b"HTTP/1.1 200"))
+    };
+    let mut held = Vec::new();
+    loop {
+        let (stream, is_in) = answer();
+        if !is_in {
+            break;
+        }
+        held.push(stream);
+        assert!(held.len() < 64, "it has more descriptors than it may");
+    }
+    drop(held);
+    let began = std::time::Instant::now();
+    while !answer().1 {
+        assert!(began.elapsed().as_secs() < 60, "nobody is let in again");
+        std::thread::yield_now();
+    }
+    let (code, log) = server.stop("TERM");
+    assert_eq!(code, Some(0));
+    assert!(log.contains("reason=\"out of descriptors\""), "{log}");
+}
+
 #[test]
 fn a_start_that_fails_is_told_to_machines_too() {
     let output = run(&["serve", "--log", "json", "--static", "/nowhere"]);
