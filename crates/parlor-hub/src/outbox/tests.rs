@@ -273,3 +273,36 @@ fn random_backlogs_lose_only_what_they_may() {
         );
     }
 }
+
+#[test]
+fn what_was_dropped_does_not_count() {
+    let few = Bounds {
+        messages_max: 3,
+        ..WIDE
+    };
+    let mut outbox = Outbox::new(0);
+    assert!(outbox.push(plain(b"first"), few));
+    assert!(outbox.push(tagged(b"low", Priority::Low, None), few));
+    assert!(outbox.push(tagged(b"old", Priority::Normal, Some(1)), few));
+    assert!(outbox.push(tagged(b"new", Priority::Normal, Some(1)), few));
+    assert_eq!((outbox.messages(), outbox.len()), (3, 11));
+    // The low one makes place for one more, and there is no place for another.
+    assert!(outbox.push(plain(b"last"), few));
+    assert_eq!((outbox.messages(), outbox.len()), (3, 12));
+    assert!(!outbox.push(plain(b"more"), few));
+    assert_eq!(rest(&mut outbox), b"firstnewlast");
+    assert_eq!(outbox.messages(), 0);
+}
+
+#[test]
+fn an_empty_backlog_takes_any_one_chunk() {
+    let none = Bounds {
+        bytes_max: 1,
+        messages_max: 0,
+    };
+    let mut outbox = Outbox::new(0);
+    assert!(outbox.push(plain(b"more than fits"), none));
+    assert!(!outbox.push(plain(b"a"), none));
+    outbox.advance(14, 0);
+    assert!(outbox.push(plain(b"more again"), none));
+}

@@ -122,6 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_of_silence_is_no_larger_burst() {
+        let rates = Rates {
+            messages_per_second: 10,
+            bytes_per_second: 100,
+        };
+        for (len, burst) in [(0, 20), (50, 4)] {
+            let mut meter = Meter::new(rates, 100, 0).unwrap();
+            let taken = (0..100).filter(|_| meter.take(len, 3_600_000, rates, 100));
+            assert_eq!(taken.count(), burst);
+        }
+    }
+
+    #[test]
     fn nothing_is_metered_without_a_rate() {
         assert!(Meter::new(Rates::default(), 1000, 0).is_none());
     }

@@ -359,6 +359,7 @@ fn the_end_of_the_websocket_ends_the_session() {
         (SocketEnd::Failed, "closed: transport error"),
     ] {
         let mut bench = Bench::websocket(Version::V4);
+        bench.send("too late");
         bench.session.websocket_closed(end, &bench.options, START);
         assert_eq!(bench.drain(), reason);
         bench.session.websocket_closed(end, &bench.options, START);
