@@ -77,9 +77,16 @@ impl Local {
         next
     }
 
-    /// The next command, where it is one of these.
-    pub(crate) fn pop_if(&self, wanted: impl FnOnce(&Command) -> bool) -> Option<Command> {
-        let is_wanted = matches!(self.commands.borrow().front(), Some((_, next)) if wanted(next));
+    /// The next command, where it is for this shard and one of these.
+    pub(crate) fn pop_if(
+        &self,
+        shard: ShardId,
+        wanted: impl FnOnce(&Command) -> bool,
+    ) -> Option<Command> {
+        let is_wanted = match self.commands.borrow().front() {
+            Some((to, next)) => *to == shard && wanted(next),
+            None => false,
+        };
         is_wanted
             .then(|| self.pop())
             .flatten()

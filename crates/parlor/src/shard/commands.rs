@@ -91,7 +91,7 @@ impl Shard {
         let Some(caller) = self.caller(to).filter(|_| self.is_served(to)) else {
             return;
         };
-        let local = Rc::clone(&self.local);
+        let (local, shard) = (Rc::clone(&self.local), self.id);
         let is_next =
             |next: &Command| matches!(next, Command::Send { to: next, .. } if *next == to);
         self.call(to, |session, turn| {
@@ -106,7 +106,7 @@ impl Shard {
                     message: next,
                     compression: how,
                     ..
-                }) = local.pop_if(is_next)
+                }) = local.pop_if(shard, is_next)
                 else {
                     return then;
                 };

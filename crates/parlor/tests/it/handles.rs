@@ -365,3 +365,39 @@ fn everybody_hears_one_order_from_handlers_that_wait() {
         );
     }
 }
+
+#[test]
+fn members_in_the_same_place_of_two_shards_are_told_apart() {
+    const CLIENTS: usize = 6;
+    let members = Arc::new(Mutex::new(Vec::<Member>::new()));
+    let all = Arc::clone(&members);
+    let numbers = Endpoint::new()
+        .on_connect(move |connect| {
+            all.lock().unwrap().push(connect.member().clone());
+            async move { Ok(connect) }
+        })
+        .on_message(move |_, _| {
+            // What is for one member right behind what is for another one, in all pairs.
+            let members = members.lock().unwrap();
+            for (number, member) in members.iter().enumerate() {
+                for (other_number, other) in members.iter().enumerate() {
+                    let _ = member.send(number.to_string());
+                    let _ = other.send(other_number.to_string());
+                }
+            }
+            async {}
+        });
+    let server = TestServer::build(
+        |config| config.shards = std::num::NonZero::new(2),
+        |builder| builder.endpoint("/", numbers),
+    );
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.websocket("/")).collect();
+    for speaker in 0..CLIENTS {
+        clients[speaker].send_text("go");
+        for (number, client) in clients.iter_mut().enumerate() {
+            for _ in 0..2 * CLIENTS {
+                assert_eq!(client.receive_text(), number.to_string());
+            }
+        }
+    }
+}
