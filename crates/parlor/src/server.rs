@@ -170,8 +170,7 @@ impl Builder {
     /// With an endpoint the built-in doors are closed, since whoever may connect there is in its
     /// rooms without a handler; [`Builder::doors`] opens them.
     pub fn endpoint(mut self, path: &str, handler: impl Handler) -> Self {
-        let serve: Arc<Arc<_>> = Arc::new(Arc::new(handler));
-        if let Err(error) = self.endpoints.add(path, serve) {
+        if let Err(error) = self.endpoints.add(path, embed::serve(handler)) {
             self.malformed.get_or_insert(error);
         }
         self

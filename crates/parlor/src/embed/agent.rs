@@ -1,29 +1,31 @@
 //! A handler and one connection's state, whatever their types.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, pin::Pin, rc::Rc, sync::Arc};
 
 use super::{
-    Accepted, BoxError, Connect, ConnectionError, Control, Disconnect, Handler, Member, Message,
-    Refusal, socketio::IoEvent,
+    Accepted, BoxError, Caller, Connect, ConnectionError, Control, Disconnect, Endpoint, Handler,
+    Message, Refusal, socketio::IoEvent,
 };
 
 /// An endpoint.
 pub(crate) trait Serve: Send + Sync {
     /// Begins to serve a connection.
-    fn agent(&self, member: Member) -> Box<dyn Agent>;
+    fn agent(&self) -> Box<dyn Agent>;
 
     /// Whether it is told of pings and pongs.
     fn hears_control(&self) -> bool;
 }
 
 /// What handles the events of one connection.
-pub(crate) trait Agent: Send {
-    /// Handles an event. The agent comes back when that is done.
-    fn call(self: Box<Self>, event: Event) -> Call;
+pub(crate) trait Agent {
+    /// Handles the next events of its caller, one after the other, until the caller gives no more
+    /// or something is wanted of the connection. The agent comes back when that is done. So one
+    /// future does for all messages that were read together.
+    fn serve(self: Box<Self>, caller: Rc<Caller>) -> Call;
 }
 
-/// A handler at work.
-pub(crate) type Call = Pin<Box<dyn Future<Output = Returned> + Send>>;
+/// A handler at work. It stays on its shard's thread.
+pub(crate) type Call = Pin<Box<dyn Future<Output = Returned>>>;
 
 /// What is handled.
 #[derive(Debug)]
@@ -56,30 +58,78 @@ pub(crate) enum Outcome {
     Failed(BoxError),
 }
 
-struct Attending<H: Handler> {
-    handler: Arc<H>,
-    member: Member,
-    /// From the connection's acceptance to its end.
-    state: Option<H::State>,
+/// A handler, and how it is given messages that were read together.
+pub(crate) trait Attend: Send + Sync + 'static {
+    type Handler: Handler;
+
+    fn handler(&self) -> &Self::Handler;
+
+    /// Handles a message and those right behind it, one after the other.
+    fn messages(
+        &self,
+        state: &mut <Self::Handler as Handler>::State,
+        caller: &Caller,
+        message: Message,
+    ) -> impl Future<Output = Result<(), BoxError>>;
 }
 
-impl<H: Handler> Serve for Arc<H> {
-    fn agent(&self, member: Member) -> Box<dyn Agent> {
+/// Any handler: it is called with one message after the other.
+struct Each<H>(H);
+
+impl<H: Handler> Attend for Each<H> {
+    type Handler = H;
+
+    fn handler(&self) -> &H {
+        &self.0
+    }
+
+    async fn messages(
+        &self,
+        state: &mut H::State,
+        caller: &Caller,
+        mut message: Message,
+    ) -> Result<(), BoxError> {
+        loop {
+            self.0.message(state, &caller.member, message).await?;
+            match caller.next_message() {
+                Some(next) => message = next,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// What serves the connections of a handler. Closures need no allocation for each message where
+/// they are called by themselves.
+pub(crate) fn serve(handler: impl Handler) -> Arc<dyn Serve> {
+    match (&handler as &dyn Any).downcast_ref::<Endpoint>() {
+        Some(closures) => Arc::new(Arc::new(closures.clone())),
+        None => Arc::new(Arc::new(Each(handler))),
+    }
+}
+
+struct Attending<A: Attend> {
+    attend: Arc<A>,
+    /// From the connection's acceptance to its end.
+    state: Option<<A::Handler as Handler>::State>,
+}
+
+impl<A: Attend> Serve for Arc<A> {
+    fn agent(&self) -> Box<dyn Agent> {
         Box::new(Attending {
-            handler: Self::clone(self),
-            member,
+            attend: Self::clone(self),
             state: None,
         })
     }
 
     fn hears_control(&self) -> bool {
-        Handler::hears_control(&**self)
+        self.handler().hears_control()
     }
 }
 
-impl<H: Handler> Attending<H> {
-    async fn handle(&mut self, event: Event) -> Outcome {
-        let handler = &*self.handler;
+impl<A: Attend> Attending<A> {
+    async fn handle(&mut self, event: Event, caller: &Caller) -> Outcome {
+        let (handler, member) = (self.attend.handler(), &caller.member);
         match (event, &mut self.state) {
             (Event::Connect(mut connect), None) => match handler.connect(&mut connect).await {
                 Ok(state) => {
@@ -89,22 +139,22 @@ impl<H: Handler> Attending<H> {
                 Err(refusal) => Outcome::Refused(refusal),
             },
             (Event::Message(message), Some(state)) => {
-                match handler.message(state, &self.member, message).await {
+                match self.attend.messages(state, caller, message).await {
                     Ok(()) => Outcome::Done,
                     Err(error) => Outcome::Failed(error),
                 }
             }
             (Event::Control(control), Some(state)) => {
-                handler.control(state, &self.member, control).await;
+                handler.control(state, member, control).await;
                 Outcome::Done
             }
             (Event::Error(error), Some(state)) => {
-                handler.error(state, &self.member, error).await;
+                handler.error(state, member, error).await;
                 Outcome::Done
             }
             (Event::Disconnect(disconnect), Some(_)) => {
                 if let Some(state) = self.state.take() {
-                    handler.disconnect(state, &self.member, disconnect).await;
+                    handler.disconnect(state, member, disconnect).await;
                 }
                 Outcome::Done
             }
@@ -119,10 +169,15 @@ impl<H: Handler> Attending<H> {
     }
 }
 
-impl<H: Handler> Agent for Attending<H> {
-    fn call(mut self: Box<Self>, event: Event) -> Call {
+impl<A: Attend> Agent for Attending<A> {
+    fn serve(mut self: Box<Self>, caller: Rc<Caller>) -> Call {
         Box::pin(async move {
-            let outcome = self.handle(event).await;
+            let mut outcome = Outcome::Done;
+            while matches!(outcome, Outcome::Done)
+                && let Some(event) = caller.next_event()
+            {
+                outcome = self.handle(event, &caller).await;
+            }
             Returned {
                 agent: self,
                 outcome,

@@ -1,10 +1,10 @@
 //! Calls a handler with one connection's events, one after the other.
 
-use std::{cell::RefCell, collections::VecDeque, fmt};
+use std::{cell::RefCell, collections::VecDeque, fmt, rc::Rc};
 
 use super::{
-    Call, Connect, ConnectionError, Control, Disconnect, Event, Member, Returned, agent::Agent,
-    agent::Serve,
+    Call, Connect, ConnectionError, Control, Disconnect, Event, Member, Message, Returned,
+    agent::{Agent, Serve},
 };
 
 /// A connection's events on their way to its handler. It outlives the connection: the last event
@@ -20,6 +20,8 @@ struct Inner {
     /// Away while a handler runs; gone for good after one has panicked.
     agent: Option<Box<dyn Agent>>,
     running: bool,
+    /// How many events the handler that runs may still be given.
+    left: u32,
     /// On the shard's list of callers to be served.
     listed: bool,
     events: VecDeque<Event>,
@@ -45,8 +47,9 @@ impl Caller {
         let member = connect.member().clone();
         Self {
             inner: RefCell::new(Inner {
-                agent: Some(serve.agent(member.clone())),
+                agent: Some(serve.agent()),
                 running: false,
+                left: 0,
                 listed: false,
                 events: VecDeque::from([Event::Connect(Box::new(connect))]),
                 bytes: 0,
@@ -64,6 +67,7 @@ impl Caller {
             inner: RefCell::new(Inner {
                 agent: Some(agent),
                 running: false,
+                left: 0,
                 listed: false,
                 events: VecDeque::new(),
                 bytes: 0,
@@ -133,18 +137,44 @@ impl Caller {
         self.inner.borrow_mut().listed = false;
     }
 
-    /// The next call of the handler. The agent is away until [`Caller::returned`].
-    pub(crate) fn next_call(&self) -> Option<Call> {
+    /// Has the handler called with what waits, at most so many events. The agent is away until
+    /// [`Caller::returned`].
+    pub(crate) fn next_call(self: &Rc<Self>, events_max: u32) -> Option<Call> {
         let mut inner = self.inner.borrow_mut();
         if inner.events.is_empty() {
             return None;
         }
         let agent = inner.agent.take()?;
+        inner.running = true;
+        inner.left = events_max;
+        drop(inner);
+        Some(agent.serve(Rc::clone(self)))
+    }
+
+    /// The next event for the handler that runs; none where it is to come back.
+    pub(crate) fn next_event(&self) -> Option<Event> {
+        let mut inner = self.inner.borrow_mut();
+        inner.left = inner.left.checked_sub(1)?;
         let event = inner.events.pop_front()?;
         inner.bytes -= cost(&event);
-        inner.running = true;
-        drop(inner);
-        Some(agent.call(event))
+        Some(event)
+    }
+
+    /// The next event, where it is a message and the handler that runs may be given one.
+    pub(crate) fn next_message(&self) -> Option<Message> {
+        let mut inner = self.inner.borrow_mut();
+        let left = inner.left.checked_sub(1)?;
+        let Some(Event::Message(message)) = inner.events.pop_front_if(is_message) else {
+            return None;
+        };
+        inner.left = left;
+        inner.bytes -= message.len();
+        Some(message)
+    }
+
+    /// The handler that runs is to come back once it is done with the event that it has.
+    pub(crate) fn call_back(&self) {
+        self.inner.borrow_mut().left = 0;
     }
 
     /// A handler is done.
@@ -179,6 +209,10 @@ impl Returned {
         caller.returned(self.agent);
         self.outcome
     }
+}
+
+fn is_message(event: &mut Event) -> bool {
+    matches!(event, Event::Message(_))
 }
 
 fn cost(event: &Event) -> usize {

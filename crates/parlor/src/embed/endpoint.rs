@@ -3,7 +3,8 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use super::{
-    BoxError, Connect, ConnectionError, Control, Disconnect, Handler, Member, Message, Refusal,
+    BoxError, Caller, Connect, ConnectionError, Control, Disconnect, Handler, Member, Message,
+    Refusal, agent::Attend,
 };
 
 /// An endpoint made of closures, for connections that keep no state of their own. Where they do,
@@ -23,7 +24,7 @@ use super::{
 #[must_use = "an endpoint does nothing until a server has it"]
 pub struct Endpoint {
     connect: Option<Run<Connect, Result<Connect, Refusal>>>,
-    message: Option<RunWith<Message, Result<(), BoxError>>>,
+    message: Option<Arc<dyn Take>>,
     control: Option<RunWith<Control, ()>>,
     disconnect: Option<RunWith<Disconnect, ()>>,
     error: Option<RunWith<ConnectionError, ()>>,
@@ -32,6 +33,41 @@ pub struct Endpoint {
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Run<A, T> = Arc<dyn Fn(A) -> Later<T> + Send + Sync>;
 type RunWith<A, T> = Arc<dyn Fn(Member, A) -> Later<T> + Send + Sync>;
+
+/// A closure that takes messages.
+trait Take: Send + Sync {
+    /// Takes one.
+    fn take(&self, member: Member, message: Message) -> Later<Result<(), BoxError>>;
+
+    /// Takes one and those right behind it: one future on the heap does for all of them.
+    fn take_all<'a>(&'a self, caller: &'a Caller, message: Message) -> Taking<'a>;
+}
+
+type Taking<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + 'a>>;
+
+impl<F, Fut> Take for F
+where
+    F: Fn(Member, Message) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: IntoOutcome> + Send + 'static,
+{
+    fn take(&self, member: Member, message: Message) -> Later<Result<(), BoxError>> {
+        let call = self(member, message);
+        Box::pin(async move { call.await.into_outcome() })
+    }
+
+    fn take_all<'a>(&'a self, caller: &'a Caller, mut message: Message) -> Taking<'a> {
+        Box::pin(async move {
+            loop {
+                let call = self(caller.member.clone(), message);
+                call.await.into_outcome()?;
+                match caller.next_message() {
+                    Some(next) => message = next,
+                    None => return Ok(()),
+                }
+            }
+        })
+    }
+}
 
 /// What a message closure may come back with: nothing, or a result whose error closes the
 /// connection as [`Handler::message`] says.
@@ -85,10 +121,7 @@ impl Endpoint {
         F: Fn(Member, Message) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: IntoOutcome> + Send + 'static,
     {
-        self.message = Some(Arc::new(move |member, said| {
-            let call = message(member, said);
-            Box::pin(async move { call.await.into_outcome() })
-        }));
+        self.message = Some(Arc::new(message));
         self
     }
 
@@ -139,6 +172,26 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+impl Attend for Endpoint {
+    type Handler = Self;
+
+    fn handler(&self) -> &Self {
+        self
+    }
+
+    async fn messages(
+        &self,
+        (): &mut (),
+        caller: &Caller,
+        message: Message,
+    ) -> Result<(), BoxError> {
+        match &self.message {
+            Some(closure) => closure.take_all(caller, message).await,
+            None => Ok(()),
+        }
+    }
+}
+
 impl Handler for Endpoint {
     type State = ();
 
@@ -156,7 +209,7 @@ impl Handler for Endpoint {
         message: Message,
     ) -> Result<(), BoxError> {
         match &self.message {
-            Some(take) => take(member.clone(), message).await,
+            Some(closure) => closure.take(member.clone(), message).await,
             None => Ok(()),
         }
     }

@@ -29,7 +29,7 @@ mod socket;
 pub mod socketio;
 
 pub(crate) use self::{
-    agent::{Call, Event, Outcome, Returned},
+    agent::{Call, Event, Outcome, Returned, serve},
     caller::Caller,
     command::{Act, Answered, Command, Question, Receipt},
     connect::Accepted,

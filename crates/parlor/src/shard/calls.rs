@@ -25,8 +25,8 @@ use crate::{
 
 /// How long a turn may call handlers before other work gets its chance.
 const SLICE: Duration = Duration::from_millis(2);
-/// Calls for one connection before the next has its turn.
-const CALLS_AT_ONCE: u32 = 64;
+/// Events of one connection that are handled before the next has its turn.
+const EVENTS_AT_ONCE: u32 = 64;
 /// Commands that handlers have given are done when there are so many, and at the end of the calls.
 const COMMANDS_AT_ONCE: usize = 1024;
 /// A turn or a handler that takes longer is counted.
@@ -79,17 +79,15 @@ impl Shard {
         self.do_commands();
     }
 
-    /// Calls one connection's handler, as often as it is done at once.
+    /// Calls one connection's handler with what waits.
     fn call_handler(&mut self, caller: &Rc<Caller>) {
-        for _ in 0..CALLS_AT_ONCE {
-            let Some(mut call) = caller.next_call() else {
-                break;
-            };
+        if let Some(mut call) = caller.next_call(EVENTS_AT_ONCE) {
             match poll_once(&mut call) {
                 Poll::Ready(returned) => self.returned(caller, returned),
                 Poll::Pending => {
+                    // What it does as a task is looked at event by event.
+                    caller.call_back();
                     self.go_on_as_task(caller, call);
-                    break;
                 }
             }
         }

@@ -1,11 +1,14 @@
 //! Calls the handlers of one socket, one event after the other.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use parlor_proto::socketio::Packet;
 
 use super::{
-    super::agent::{Agent, Call, Event, Outcome, Returned},
+    super::{
+        Caller,
+        agent::{Agent, Call, Event, Outcome, Returned},
+    },
     ConnectError, DisconnectReason, Received, Socket,
     command::Act,
     io::Rules,
@@ -41,10 +44,12 @@ pub(crate) struct SocketAgent {
 }
 
 impl Agent for SocketAgent {
-    fn call(self: Box<Self>, event: Event) -> Call {
+    fn serve(self: Box<Self>, caller: Rc<Caller>) -> Call {
         Box::pin(async move {
-            if let Event::Io(event) = event {
-                self.handle(*event).await;
+            while let Some(event) = caller.next_event() {
+                if let Event::Io(event) = event {
+                    self.handle(*event).await;
+                }
             }
             Returned {
                 agent: self,
