@@ -112,9 +112,9 @@ impl Link {
         urgent: bool,
     ) -> Result<(), SendError> {
         let bytes = command.cost();
-        match local::offer(self, to, command, bytes, urgent) {
-            Ok(result) => result,
-            Err(command) => self.post()?.post(to, command, bytes, urgent),
+        match local::here(self) {
+            Some(local) => local.push(to, command, bytes, urgent),
+            None => self.post()?.post(to, command, bytes, urgent),
         }
     }
 

@@ -21,7 +21,7 @@ thread_local! {
 /// Commands given on the thread of a shard, and handlers that were done after a while.
 pub(crate) struct Local {
     link: Arc<Link>,
-    commands: RefCell<VecDeque<(ShardId, Command)>>,
+    commands: RefCell<VecDeque<Given>>,
     bytes: Cell<usize>,
     done: RefCell<Vec<Finished>>,
     /// Handlers that run as tasks.
@@ -29,6 +29,14 @@ pub(crate) struct Local {
     /// The shard is awake, and looks at the queue before it sleeps.
     awake: Cell<bool>,
     news: Notify,
+}
+
+/// A command that waits.
+struct Given {
+    to: ShardId,
+    /// What it costs meanwhile.
+    bytes: u32,
+    command: Command,
 }
 
 /// A handler that ran as a task is done; without what it returned it has panicked.
@@ -69,12 +77,7 @@ impl Local {
 
     /// The next command.
     pub(crate) fn pop(&self) -> Option<(ShardId, Command)> {
-        let next = self.commands.borrow_mut().pop_front();
-        match &next {
-            Some((_, command)) => self.bytes.set(self.bytes.get() - command.cost()),
-            None => self.bytes.set(0),
-        }
-        next
+        self.take(&mut self.commands.borrow_mut())
     }
 
     /// The next command, where it is for this shard and one of these.
@@ -83,14 +86,18 @@ impl Local {
         shard: ShardId,
         wanted: impl FnOnce(&Command) -> bool,
     ) -> Option<Command> {
-        let is_wanted = match self.commands.borrow().front() {
-            Some((to, next)) => *to == shard && wanted(next),
-            None => false,
-        };
-        is_wanted
-            .then(|| self.pop())
-            .flatten()
-            .map(|(_, next)| next)
+        let mut commands = self.commands.borrow_mut();
+        let next = commands.front()?;
+        if next.to != shard || !wanted(&next.command) {
+            return None;
+        }
+        self.take(&mut commands).map(|(_, command)| command)
+    }
+
+    fn take(&self, commands: &mut VecDeque<Given>) -> Option<(ShardId, Command)> {
+        let Given { to, bytes, command } = commands.pop_front()?;
+        self.bytes.set(self.bytes.get() - bytes as usize);
+        Some((to, command))
     }
 
     /// Says whether the shard is in a turn, or may sleep.
@@ -135,7 +142,8 @@ impl Local {
         self.news.notified().await;
     }
 
-    fn push(
+    /// Puts a command into the queue, which stands for `bytes` of memory.
+    pub(super) fn push(
         &self,
         to: ShardId,
         command: Command,
@@ -147,8 +155,10 @@ impl Local {
         if full && !urgent {
             return Err(SendError::Full);
         }
-        commands.push_back((to, command));
-        self.bytes.set(self.bytes.get() + bytes);
+        // No command is that large; what is counted is what is given back.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        commands.push_back(Given { to, bytes, command });
+        self.bytes.set(self.bytes.get() + bytes as usize);
         if commands.len() == 1 && !self.awake.get() {
             self.news.notify_one();
         }
@@ -156,20 +166,10 @@ impl Local {
     }
 }
 
-/// Puts a command into the queue of this thread, if it is a shard's of the same server. Otherwise
-/// the command comes back.
-pub(super) fn offer(
-    link: &Arc<Link>,
-    to: ShardId,
-    command: Command,
-    bytes: usize,
-    urgent: bool,
-) -> Result<Result<(), SendError>, Command> {
+/// The queue of this thread, if it is a shard's of the same server.
+pub(super) fn here(link: &Arc<Link>) -> Option<Rc<Local>> {
     let here = HERE.try_with(|here| here.borrow().clone()).ok().flatten();
-    match here.filter(|local| Arc::ptr_eq(&local.link, link)) {
-        Some(local) => Ok(local.push(to, command, bytes, urgent)),
-        None => Err(command),
-    }
+    here.filter(|local| Arc::ptr_eq(&local.link, link))
 }
 
 /// Commands of one thread that wait.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parlor_hub::{Audience, Draft, MemberId, MemberKey, Refused, Resume, RoomName, ShardId};
+use parlor_hub::{MemberId, MemberKey, Refused, Resume, RoomName, ShardId};
 use parlor_proto::websocket::CloseCode;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -302,7 +302,7 @@ impl Member {
         room: impl IntoRoom,
         message: impl Into<Message>,
     ) -> Result<(), RoomError> {
-        self.publish_to(room.into_room()?, message.into(), Audience::Others)
+        self.publish_to(room.into_room()?, message.into(), false)
     }
 
     /// The same, to everybody there and itself.
@@ -315,19 +315,16 @@ impl Member {
         room: impl IntoRoom,
         message: impl Into<Message>,
     ) -> Result<(), RoomError> {
-        self.publish_to(room.into_room()?, message.into(), Audience::Room)
+        self.publish_to(room.into_room()?, message.into(), true)
     }
 
-    fn publish_to(
-        &self,
-        room: RoomName,
-        message: Message,
-        audience: Audience,
-    ) -> Result<(), RoomError> {
-        let mut draft = Box::new(Draft::new(message.into_payload()));
-        draft.audience = audience;
-        let from = self.0.key;
-        Ok(self.command(Command::PublishAs { from, room, draft })?)
+    fn publish_to(&self, room: RoomName, message: Message, to_all: bool) -> Result<(), RoomError> {
+        Ok(self.command(Command::PublishAs {
+            from: self.0.key,
+            room,
+            message,
+            to_all,
+        })?)
     }
 
     /// Gives it another name.

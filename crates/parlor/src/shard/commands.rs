@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use parlor_hub::{MemberKey, RoomKey, RoomRef};
+use parlor_hub::{Audience, Draft, MemberKey, RoomKey, RoomName, RoomRef};
 
 use super::{
     Mail, Shard,
@@ -51,18 +51,12 @@ impl Shard {
                 }
             }
             Command::Act { to, act } => self.act(to, act),
-            Command::PublishAs { from, room, draft } => {
-                let room = RoomRef::Name(&room);
-                let published = self.hub.publish(from, room, *draft, &mut self.effects);
-                if let Err(reason) = published
-                    && let Some(caller) = self.caller(from)
-                {
-                    let room = None;
-                    caller.push(Event::Error(ConnectionError::Refused { room, reason }));
-                    self.note_events(&caller);
-                }
-                self.perform();
-            }
+            Command::PublishAs {
+                from,
+                room,
+                message,
+                to_all,
+            } => self.publish_all(from, room, message, to_all),
             Command::Publish { room, draft } => {
                 self.hub.publish_anonymous(&room, *draft, &mut self.effects);
                 self.perform();
@@ -83,6 +77,49 @@ impl Shard {
                     self.do_with_socket(key, Box::new(act));
                 }
             }
+        }
+    }
+
+    /// Publishes in the name of a member, and with that message those behind it in the queue that
+    /// are to be published too.
+    fn publish_all(
+        &mut self,
+        mut from: MemberKey,
+        mut room: RoomName,
+        mut message: Message,
+        mut to_all: bool,
+    ) {
+        let is_next = |next: &Command| matches!(next, Command::PublishAs { .. });
+        for _ in 0..PUBLISHED_AT_ONCE {
+            self.publish_as(from, &room, message, to_all);
+            let Some(Command::PublishAs {
+                from: next_from,
+                room: next_room,
+                message: next,
+                to_all: next_to_all,
+            }) = self.local.pop_if(self.id, is_next)
+            else {
+                break;
+            };
+            (from, room, message, to_all) = (next_from, next_room, next, next_to_all);
+        }
+        self.perform();
+    }
+
+    /// Publishes in the name of a member. Where that cannot be, its handler is told.
+    fn publish_as(&mut self, from: MemberKey, room: &RoomName, message: Message, to_all: bool) {
+        let mut draft = Draft::new(message.into_payload());
+        if to_all {
+            draft.audience = Audience::Room;
+        }
+        let room = RoomRef::Name(room);
+        let published = self.hub.publish(from, room, draft, &mut self.effects);
+        if let Err(reason) = published
+            && let Some(caller) = self.caller(from)
+        {
+            let room = None;
+            caller.push(Event::Error(ConnectionError::Refused { room, reason }));
+            self.note_events(&caller);
         }
     }
 
@@ -234,5 +271,7 @@ impl Shard {
     }
 }
 
+/// Messages that the hub is given before what it makes of them is done.
+const PUBLISHED_AT_ONCE: u32 = 64;
 /// Bytes that are sent together before the socket is tried.
 const SEND_BYTES: usize = 64 * 1024;
