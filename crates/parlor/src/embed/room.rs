@@ -1,6 +1,6 @@
 //! A handle to a room.
 
-use std::{fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use parlor_hub::{
     Audience, Draft, MalformedRoomName, MemberId, Message as Kept, MessageId, Payload, Peer,
@@ -297,13 +297,25 @@ impl fmt::Debug for Room {
 
 impl IntoRoom for &str {
     fn into_room(self) -> Result<RoomName, MalformedRoomName> {
-        RoomName::new(self)
+        // Where the thread ends, its memory is gone.
+        let recent = RECENT.try_with(|recent| recent_name(&mut recent.borrow_mut(), self));
+        recent.unwrap_or_else(|_| RoomName::new(self))
+    }
+}
+
+/// A name out of those that were given last, which it then is one of.
+fn recent_name(recent: &mut Recent, text: &str) -> Result<RoomName, MalformedRoomName> {
+    let last = text.bytes().last().unwrap_or_default();
+    let place = &mut recent[(text.len() + usize::from(last)) % RECENT_MAX];
+    match place {
+        Some(name) if name.as_str() == text => Ok(name.clone()),
+        _ => Ok(place.insert(RoomName::new(text)?).clone()),
     }
 }
 
 impl IntoRoom for &String {
     fn into_room(self) -> Result<RoomName, MalformedRoomName> {
-        RoomName::new(self)
+        self.as_str().into_room()
     }
 }
 
@@ -325,5 +337,16 @@ impl IntoRoom for &Room {
     }
 }
 
+thread_local! {
+    /// Handlers name the same rooms over and over, and a name that is known need not be checked
+    /// and copied again.
+    static RECENT: RefCell<Recent> = const { RefCell::new([const { None }; RECENT_MAX]) };
+}
+
+/// Names that were given last on a thread, by length and last byte.
+type Recent = [Option<RoomName>; RECENT_MAX];
+
+/// Names of rooms that a thread remembers.
+const RECENT_MAX: usize = 8;
 /// The longest name of an event, in bytes.
 const EVENT_BYTES_MAX: usize = 256;
