@@ -69,12 +69,8 @@ impl RoomName {
     /// # Errors
     /// [`MalformedRoomName`] if it is empty, longer than 128 bytes, or holds a control character.
     pub fn new(text: &str) -> Result<Self, MalformedRoomName> {
-        let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
-        if fits && !text.chars().any(char::is_control) {
-            Ok(Self(text.into()))
-        } else {
-            Err(MalformedRoomName)
-        }
+        check(text)?;
+        Ok(Self(text.into()))
     }
 
     /// The name of a room that belongs to a space of its own, which the shell names: what people
@@ -89,9 +85,14 @@ impl RoomName {
         if space.len() > SPACE_BYTES_MAX || space.chars().any(char::is_control) {
             return Err(MalformedRoomName);
         }
-        let name = name.map(Self::new).transpose()?;
-        let name = name.as_ref().map_or("", Self::as_str);
-        Ok(Self(format!("{SPACE}{space}{SPACE}{name}").into()))
+        name.map_or(Ok(()), check)?;
+        let name = name.unwrap_or_default();
+        let mut text = String::with_capacity(space.len() + name.len() + 2 * SPACE.len_utf8());
+        text.push(SPACE);
+        text.push_str(space);
+        text.push(SPACE);
+        text.push_str(name);
+        Ok(Self(text.into()))
     }
 
     /// Whether the room is one of a space of the shell's.
@@ -113,6 +114,16 @@ impl RoomName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Whether a text may be the name of a room.
+fn check(text: &str) -> Result<(), MalformedRoomName> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
+    if fits && !text.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(MalformedRoomName)
     }
 }
 

@@ -117,7 +117,6 @@ fn publish(
     (hub, effects, tools): (&mut Hub, &mut Effects, &mut Tools),
 ) {
     let shards = hub.shards();
-    let Some(all) = whole(namespace) else { return };
     let (ids, names): (Vec<_>, Vec<_>) = to
         .rooms
         .iter()
@@ -143,13 +142,13 @@ fn publish(
         except_sockets,
     };
     if to.rooms.is_empty() {
-        rooms.push(all.clone());
+        rooms.extend(whole(namespace));
     }
     let plain = !several && to.except.is_empty();
     said.filter = (!plain).then(|| Box::new(filter.clone()));
     let targets = rooms.into_iter().map(|room| (room, None));
-    let own = (!ids.is_empty()).then_some((all, Some(ids)));
-    for (room, only) in targets.chain(own) {
+    let own = (!ids.is_empty()).then(|| whole(namespace)).flatten();
+    for (room, only) in targets.chain(own.map(|all| (all, Some(ids)))) {
         let mut said = said.clone();
         if only.is_some() {
             said.filter = Some(Box::new(Filter {

@@ -47,7 +47,9 @@ thread_local! {
 
 impl Args {
     pub(crate) fn of(packet: &Packet<'_>) -> Self {
-        let mut json = String::from("[");
+        let len = packet.payload.as_ref().map_or(0, |payload| payload.len());
+        let mut json = String::with_capacity(len.max(2));
+        json.push('[');
         for (index, argument) in packet.arguments().enumerate() {
             if index > 0 {
                 json.push(',');
@@ -144,7 +146,9 @@ impl Packed {
                 inside.unwrap_or_default()
             }
         };
-        let mut json = String::from("[");
+        let quoted = name.map_or(0, |name| name.len() + r#""","#.len());
+        let mut json = String::with_capacity("[]".len() + quoted + inside.len());
+        json.push('[');
         if let Some(name) = name {
             json::escape_into(name, &mut json);
             if !inside.is_empty() {
