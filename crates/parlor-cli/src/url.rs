@@ -4,13 +4,15 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use parlor::client;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// A URL in its parts.
+/// A URL of a TCP server without TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {
-    /// A name or an address; IPv6 in brackets.
-    host: String,
+    url: client::Url,
+    /// The name or address, an IPv6 address without brackets.
+    name: String,
     pub(crate) port: u16,
     /// Path and query, at least `/`.
     pub(crate) path: String,
@@ -21,58 +23,32 @@ impl Url {
     ///
     /// # Errors
     ///
-    /// Text that is not an `ws://` or `http://` URL, or has a user or a fragment in it.
+    /// Text that is not an `ws://` or `http://` URL, or has a user in it.
     pub(crate) fn parse(text: &str, example: &str) -> anyhow::Result<Self> {
         let wrong = || anyhow!("`{text}` is not a URL such as {example}");
-        if text.starts_with("wss://") || text.starts_with("https://") {
+        let url = client::Url::parse(text).map_err(|_| wrong())?;
+        if url.is_secure() {
             bail!("`{text}` needs TLS, which this program does not speak yet");
         }
-        let rest = text
-            .strip_prefix("ws://")
-            .or_else(|| text.strip_prefix("http://"));
-        let rest = rest.ok_or_else(wrong)?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(end).ok_or_else(wrong)?;
-        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-        if authority.contains(['@', '#']) || path.contains('#') || !plain(authority) || !plain(path)
-        {
+        let (Some(name), Some(port), false) = (url.host(), url.port(), url.has_user()) else {
             return Err(wrong());
-        }
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().map_err(|_| wrong())?)
-            }
-            _ => (authority, 80),
         };
-        if host.is_empty() || path.starts_with('?') {
-            return Err(wrong());
-        }
         Ok(Self {
-            host: host.to_owned(),
+            name: name.to_owned(),
             port,
-            path: if path.is_empty() { "/" } else { path }.to_owned(),
+            path: url.path().to_owned(),
+            url,
         })
     }
 
     /// Host and port as the `Host` header has them.
     pub(crate) fn authority(&self) -> String {
-        match self.port {
-            80 => self.host.clone(),
-            port => format!("{}:{port}", self.host),
-        }
-    }
-
-    /// The host as it was written.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
+        self.url.host_header()
     }
 
     /// The name or address of the host, without brackets.
     pub(crate) fn name(&self) -> &str {
-        let inside = self.host.strip_prefix('[');
-        inside
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(&self.host)
+        &self.name
     }
 
     /// The base URL of a server: without a query.
@@ -106,7 +82,7 @@ impl Url {
     /// Where the name is not known.
     pub(crate) fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
         let addresses = (self.name(), self.port).to_socket_addrs();
-        let addresses = addresses.with_context(|| format!("cannot find the host {}", self.host))?;
+        let addresses = addresses.with_context(|| format!("cannot find the host {}", self.name))?;
         Ok(addresses.collect())
     }
 
@@ -123,7 +99,7 @@ impl Url {
                 Err(error) => last = error.into(),
             }
         }
-        Err(last.context(format!("cannot connect to {}:{}", self.host, self.port)))
+        Err(last.context(format!("cannot connect to {}", self.authority())))
     }
 }
 
@@ -144,7 +120,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<(&str, u16, &str)>) {
         let url = Url::parse(text, EXAMPLE).ok();
-        let found = url.as_ref().map(|url| (url.host(), url.port, &*url.path));
+        let found = url.as_ref().map(|url| (url.name(), url.port, &*url.path));
         assert_eq!(found, expected, "{text}");
     }
 
@@ -153,20 +129,19 @@ mod tests {
         check("ws://127.0.0.1:8080", Some(("127.0.0.1", 8080, "/")));
         check(
             "ws://[::1]:8080/ws/tea?echo=1",
-            Some(("[::1]", 8080, "/ws/tea?echo=1")),
+            Some(("::1", 8080, "/ws/tea?echo=1")),
         );
-        check("ws://[::1]/", Some(("[::1]", 80, "/")));
+        check("ws://[::1]/", Some(("::1", 80, "/")));
+        check("ws://host:/a b?c", Some(("host", 80, "/a%20b?c")));
         check("http://localhost/echo", Some(("localhost", 80, "/echo")));
         let wrong = [
             "127.0.0.1:8080",
             "ws://",
             "ws:///echo",
-            "ws://host:",
             "ws://host:70000",
-            "ws://host?x",
+            "ws+unix:/tmp/s",
             "ws://user@host/",
             "ws://host/#x",
-            "ws://host/a b",
             "wss://host/",
             "ftp://host/",
         ];

@@ -2,8 +2,10 @@
 //!
 //! One thread and one poll set, so that it costs less than the server it loads. Each message
 //! carries who sent it, which one it is and when it was due ([`stamp`]); what members hear is
-//! checked against that ([`ledger`]). One test is of the library's client ([`reconnect`]): it runs
-//! its sessions, reconnection and all.
+//! checked against that ([`ledger`]). URLs, handshakes, frames and compression are the library's;
+//! only its sockets are not, since a task and a timer for each connection would cost more than the
+//! server does. One test is of the library's client ([`reconnect`]): it runs its sessions,
+//! reconnection and all.
 
 mod arguments;
 mod churn;

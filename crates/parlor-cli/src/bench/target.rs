@@ -69,7 +69,7 @@ fn resolve(url: &str, is_own: bool) -> anyhow::Result<(Url, Vec<SocketAddr>)> {
     if let Some(address) = elsewhere.filter(|_| !is_own) {
         bail!(
             "{} is {}, which is not this machine: a load test needs --i-own-this-server",
-            url.host(),
+            url.name(),
             address.ip()
         );
     }

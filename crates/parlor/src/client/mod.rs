@@ -57,7 +57,7 @@ pub use self::message::{Event, Message};
 pub use self::proxy::Proxies;
 pub use self::session::{Session, SessionBuilder};
 pub use self::socket::Socket;
-pub use self::url::MalformedUrl;
+pub use self::url::{MalformedUrl, Url};
 
 /// Connects to a WebSocket with the defaults of [`Builder`].
 ///

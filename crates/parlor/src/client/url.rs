@@ -1,7 +1,7 @@
 //! Where a client connects to: URLs of the few schemes that a client knows (RFC 3986; RFC 6455,
 //! section 3).
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
@@ -9,6 +9,87 @@ use thiserror::Error;
 
 /// The longest URL, in bytes.
 const URL_BYTES_MAX: usize = 16 * 1024;
+
+/// A URL in its parts, as [`Builder::new`](super::Builder::new) understands it: for programs that
+/// connect by themselves, or show where they connect to.
+///
+/// ```
+/// use parlor::client::Url;
+///
+/// # fn main() -> Result<(), parlor::client::MalformedUrl> {
+/// let url = Url::parse("ws://[::1]:8080/ws/tea?name=Ann")?;
+/// assert_eq!((url.host(), url.port(), url.is_secure()), (Some("::1"), Some(8080), false));
+/// assert_eq!((url.path(), url.host_header().as_str()), ("/ws/tea?name=Ann", "[::1]:8080"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url(Target);
+
+impl fmt::Debug for Url {
+    /// Without user and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Url")
+            .field("secure", &self.0.secure)
+            .field("place", &self.0.place)
+            .field("path", &self.0.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Url {
+    /// Takes a URL of at most 16 KiB apart.
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedUrl`].
+    pub fn parse(text: &str) -> Result<Self, MalformedUrl> {
+        Target::parse(text).map(Self)
+    }
+
+    /// Whether TLS comes first: `wss:` and `https:`.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.0.secure
+    }
+
+    /// The name, in lower case, or the address, an IPv6 address without its brackets; none of a
+    /// Unix domain socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match &self.0.place {
+            Place::Host(host, _) => Some(host),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// The port, 80 or 443 where the URL has none; none of a Unix domain socket.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        match &self.0.place {
+            Place::Host(_, port) => Some(*port),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// Path and query as they stand in a request: at least `/`, percent-encoded where they must be.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// The value of the header `Host` (RFC 9110, section 7.2).
+    #[must_use]
+    pub fn host_header(&self) -> String {
+        self.0.host_header()
+    }
+
+    /// Whether it names a user or a password.
+    #[must_use]
+    pub const fn has_user(&self) -> bool {
+        self.0.authorization.is_some()
+    }
+}
 
 /// A URL that has been taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -380,6 +461,15 @@ mod tests {
         ] {
             assert_eq!(host(url).authorization.as_deref(), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_of_a_socket_has_no_host_and_secrets_are_not_shown() {
+        let url = Url::parse("ws+unix:/tmp/s:/x").unwrap();
+        assert_eq!((url.host(), url.port(), url.path()), (None, None, "/x"));
+        let url = Url::parse("wss://ann:geheim@a").unwrap();
+        assert!(url.has_user() && url.is_secure());
+        assert!(!format!("{url:?}").contains("geheim"));
     }
 
     #[test]

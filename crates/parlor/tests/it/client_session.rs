@@ -158,6 +158,32 @@ async fn a_program_goes_on_where_it_was_stopped() {
 }
 
 #[tokio::test]
+async fn a_newcomer_hears_the_last_messages_first() {
+    let server = TestServer::start(|_| {});
+    let mut ann = session(&server, "Ann");
+    let tea = ann.join("tea").unwrap();
+    joined(&mut ann).await;
+    let mut empty = session(&server, "Eve");
+    empty.join_last("tea", 9).unwrap();
+    joined(&mut empty).await;
+    for number in 0..5 {
+        let receipt = tea.publish(number.to_string()).await.unwrap();
+        receipt.await.unwrap();
+    }
+    let mut bo = session(&server, "Bo");
+    bo.join_last("tea", 2).unwrap();
+    joined(&mut bo).await;
+    let receipt = tea.publish("live").await.unwrap();
+    receipt.await.unwrap();
+    for text in ["3", "4", "live"] {
+        assert_eq!(message(&mut bo).await.payload.as_text(), Some(text));
+    }
+    for text in ["0", "1", "2", "3", "4", "live"] {
+        assert_eq!(message(&mut empty).await.payload.as_text(), Some(text));
+    }
+}
+
+#[tokio::test]
 async fn what_is_queued_is_sent_before_the_end() {
     const MESSAGES: usize = 500;
     let server = TestServer::start(|_| {});
