@@ -261,3 +261,61 @@ fn handlers_are_told_of_a_socket_that_is_recovered() {
         assert_eq!(heard, expected);
     }
 }
+
+#[test]
+fn whoever_has_stayed_and_gone_is_counted_once() {
+    let server = TestServer::start(|config| {
+        config.shards = NonZero::new(2);
+        config.socketio.recovery = Duration::from_millis(300);
+        config.socketio.engine.ping_interval = Duration::from_secs(2);
+        config.socketio.engine.ping_timeout = Duration::from_secs(2);
+    });
+    let mut opened = 0;
+    for way in 0..7 {
+        opened += 2;
+        let mut io = server.engine("");
+        connect(&mut io, "");
+        let mut session = server.poll_engine(4, "");
+        assert_eq!(session.say("0"), 200);
+        match way {
+            // Goodbyes, by each protocol.
+            0 => {
+                io.client.send(0x88, &[]);
+                session.say_all(&["1"]);
+            }
+            1 => {
+                io.client.send_text("1");
+                session.say("1");
+            }
+            // What cannot be read.
+            2 => {
+                io.say("x");
+                session.say("x");
+                // It is told, which would be waited for.
+                session.ends();
+            }
+            3 => {
+                io.client.send(0x80, b"x");
+                session.say_all(&["x"]);
+            }
+            // The ends of connections.
+            4 => {
+                drop(io);
+                drop(server.send_poll("POST", &session.query, "Content-Length: 9\r\n", b"4"));
+            }
+            5 => {
+                let socket = session.socket();
+                drop((io, socket));
+                drop(server.send_poll("GET", &session.query, "", b""));
+            }
+            // Silence.
+            _ => while io.client.receive().is_ok() {},
+        }
+    }
+    server.expect(r#"parlor_members{door="socketio"}"#, 0);
+    let series = r#"parlor_connections_closed_total{door="socketio""#;
+    let closed = server.scrape();
+    let closed = closed.lines().filter(|line| line.starts_with(series));
+    let closed = closed.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    assert_eq!(closed.sum::<u64>(), opened);
+}

@@ -257,8 +257,18 @@ impl Engine {
         if !std::mem::replace(&mut self.edge().told, true) {
             turn.tools.sessions.remove(self.sid);
             self.application.closed(cause, turn);
-            self.edge().kept = self.application.stays_until().is_some();
         }
+    }
+
+    /// Tells the application of an end that it does not know of.
+    fn end_by(&mut self, end: End, turn: &mut Turn<'_>) {
+        let cause = match end {
+            End::Peer => CloseCause::SocketClosed,
+            End::Silent => CloseCause::PingTimeout,
+            End::ShuttingDown | End::Handler => CloseCause::Forced,
+            _ => CloseCause::SocketFailed,
+        };
+        self.tell_end(cause, turn);
     }
 
     /// The WebSocket has ended, or is about to: that of the session, or the one that it tries.
@@ -511,7 +521,7 @@ impl Session for Engine {
             self.session.close(&self.mount.options, turn.now);
         }
         self.settle(turn);
-        self.ended(reason.into(), turn);
+        self.end_by(reason.into(), turn);
     }
 
     fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Then {
@@ -523,15 +533,10 @@ impl Session for Engine {
     }
 
     fn ended(&mut self, end: End, turn: &mut Turn<'_>) {
-        if self.is_told() {
-            return;
+        self.end_by(end, turn);
+        // The end has been counted, and that of a member that stays is not another one.
+        if self.stays() {
+            self.edge().kept = true;
         }
-        let cause = match end {
-            End::Peer => CloseCause::SocketClosed,
-            End::Silent => CloseCause::PingTimeout,
-            End::ShuttingDown | End::Handler => CloseCause::Forced,
-            _ => CloseCause::SocketFailed,
-        };
-        self.tell_end(cause, turn);
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Edge {
     pub(super) cause: Option<CloseCause>,
     /// The application knows that it has ended.
     pub(super) told: bool,
-    /// It has ended, and its member has stayed.
+    /// Its end has been counted, and its member has stayed.
     pub(super) kept: bool,
     /// What a WebSocket is closed with, where that is not nothing.
     pub(super) goodbye: Option<(CloseCode, &'static str)>,
