@@ -1,4 +1,5 @@
-//! The home of a room: where its joins, leaves and messages get their order.
+//! What the home of a room knows: the last offset, the members on other shards, and the history.
+//! `sequence.rs` gives joins, leaves and messages their order by it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,14 +30,13 @@ pub(crate) struct Home {
 
 /// Where a member is. It sorts as the member's id does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-
 pub(crate) struct Seat {
     pub(crate) shard: ShardId,
     pub(crate) slot: u32,
 }
 
+/// A member on another shard: which use of its slot, and what others are told of it.
 #[derive(Debug)]
-
 pub(crate) struct Remote {
     pub(crate) generation: u32,
     pub(crate) secret: [u8; SECRET],
