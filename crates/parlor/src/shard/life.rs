@@ -367,7 +367,19 @@ impl Shard {
     pub(super) fn count_opened(&mut self, key: MemberKey, door: Door) {
         self.connections.counters.opened(door);
         let (shard, MemberKey { slot, generation }) = (self.id.0, key);
-        tracing::debug!(shard, slot, generation, ?door, peer = %self.connections.peer(key), "connection opened");
+        // A session that is polled has no socket, and is told with its requests.
+        let peer = || {
+            let peer = self.connections.peer(key);
+            (!peer.ip().is_unspecified()).then(|| tracing::field::display(peer))
+        };
+        tracing::debug!(
+            shard,
+            slot,
+            generation,
+            ?door,
+            peer = peer(),
+            "connection opened"
+        );
     }
 
     /// Counts the end of a connection that a door has taken in, once.
