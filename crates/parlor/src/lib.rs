@@ -177,9 +177,10 @@ pub use self::config::Config;
 pub use self::embed::socketio;
 pub use self::embed::{
     BoxError, ByteSocket, Compression, Connect, ConnectionError, Control, Disconnect, Door,
-    Endpoint, FailedHandshake, Flushed, Handler, Head, IntoOutcome, IntoRoom, Joined, Joining,
-    JsonError, Member, Message, PatternError, Publication, Published, Refusal, Room, RoomError,
-    Said, SendError, ServerHandle, Side, Socket, Sockets, Text,
+    Endpoint, FailedHandshake, Flushed, FragmentedBinary, FragmentedText, Handler, Head,
+    IntoOutcome, IntoRoom, Joined, Joining, JsonError, Member, Message, PatternError, Publication,
+    Published, Refusal, Room, RoomError, Said, SendError, ServerHandle, Side, Socket, Sockets,
+    Text,
 };
 pub use self::http::Visits;
 pub use self::server::{BuildError, Builder, ServeError, Server};

@@ -296,6 +296,7 @@ impl Builder {
             name_bytes_max: self.config.member_name_bytes_max,
             presence_bytes_max: parlor_hub::Limits::default().presence_bytes_max,
             outbox_bytes_max: self.config.outbox_bytes_max,
+            outbox_messages_max: self.config.outbox_messages_max,
         };
         let link = Arc::new(Link::new(limits));
         let doors = if self.endpoints.is_empty() && self.socketio.is_none() {

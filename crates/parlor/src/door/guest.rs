@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use parlor_hub::{JoinOptions, Request};
 use parlor_proto::websocket::{
-    CloseCode, Connection, Event, Input, Kind, Message, Role, State,
+    self, CloseCode, Connection, Event, Input, Kind, Message, Role, State,
     deflate::Agreement,
     frame::{self, Flags},
     handshake::{self, Answer},
@@ -13,13 +13,15 @@ use parlor_proto::websocket::{
 
 use super::{
     CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
+    fragmented::{Fragmented, Waiting},
     meter::Meter,
     socket::{PONGS_AT_ONCE, close, close_over_rate, goodbye, is_over_rate, meter, ping, pong},
+    tools::RAW,
 };
 use crate::{
     embed::{
         self, Accepted, Act, Answered, Caller, Compression, ConnectionError, Control, Disconnect,
-        Joined, Outcome, Refusal, Side, Text,
+        Fragment, Joined, Outcome, Refusal, Side, Text,
     },
     metrics::{Door, End},
 };
@@ -36,6 +38,8 @@ pub(crate) struct Guest {
     /// Joins whose answer has not come, each with the token by which the hub knows it.
     joins: Vec<(u64, Answered<Joined>)>,
     last_token: u64,
+    /// Once a message was sent in fragments.
+    fragmented: Option<Box<Fragmented>>,
 }
 
 /// How far a guest is.
@@ -58,6 +62,7 @@ impl Guest {
             held: Vec::new(),
             joins: Vec::new(),
             last_token: 0,
+            fragmented: None,
         }
     }
 
@@ -205,7 +210,55 @@ impl Guest {
         self.connection.close(Some(code), reason, None, turn.reply);
     }
 
-    fn send(&mut self, message: &embed::Message, compression: Compression, turn: &mut Turn<'_>) {
+    /// Keeps what has to wait for the end of a message in fragments; gives back what need not.
+    fn hold(&mut self, waiting: Waiting) -> Option<Waiting> {
+        match &mut self.fragmented {
+            Some(fragmented) if fragmented.is_open() => {
+                fragmented.push(waiting);
+                self.caller.member.set_held(fragmented.held_bytes());
+                None
+            }
+            Some(_) | None => Some(waiting),
+        }
+    }
+
+    fn send_fragment(&mut self, fragment: Fragment, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Leaving {
+            // The message stays unfinished, and nothing goes out behind it but our goodbye.
+            return;
+        }
+        let fragmented = self.fragmented.get_or_insert_default();
+        fragmented.heard = turn.now;
+        match fragmented.passes(&fragment) {
+            true => self.write_fragment(&fragment, turn),
+            false => fragmented.push(Waiting::Fragment(fragment)),
+        }
+        while let Some(next) = self.fragmented.as_mut().and_then(|waiting| waiting.next()) {
+            match next {
+                Waiting::Whole(message, compression) => self.write(&message, compression, turn),
+                Waiting::Fragment(fragment) => self.write_fragment(&fragment, turn),
+            }
+        }
+        if let Some(fragmented) = &self.fragmented {
+            self.caller.member.set_held(fragmented.held_bytes());
+        }
+    }
+
+    fn write_fragment(&mut self, fragment: &Fragment, turn: &mut Turn<'_>) {
+        let fragment = websocket::Fragment {
+            kind: fragment.kind,
+            payload: &fragment.payload,
+            compress: fragment.compression == Compression::Agreed,
+            fin: fragment.fin,
+        };
+        // The only misuse is to send after our Close, when nobody listens.
+        let compressors = &mut turn.tools.compressors;
+        let connection = &mut self.connection;
+        let sent = connection.send_fragment(fragment, None, compressors, turn.reply);
+        turn.tools.traffic.messages_out += u64::from(sent.is_ok() && fragment.fin);
+    }
+
+    fn write(&mut self, message: &embed::Message, compression: Compression, turn: &mut Turn<'_>) {
         let message = Message {
             kind: match message {
                 embed::Message::Text(_) => Kind::Text,
@@ -269,6 +322,7 @@ impl Guest {
                     let _ = self.connection.pong(&payload, None, turn.reply);
                 }
             }
+            Act::Fragment(fragment) => self.send_fragment(fragment, turn),
             Act::Rooms(answer) => {
                 let rooms = turn.hub.rooms_of(turn.key);
                 let names = rooms.filter_map(|room| turn.hub.room_name(room).cloned());
@@ -284,7 +338,11 @@ impl Guest {
                 self.told(told);
             }
             // The shard's own.
-            Act::Terminate | Act::Pause | Act::Resume | Act::Flushed(_) => {}
+            Act::Terminate
+            | Act::Pause
+            | Act::Resume
+            | Act::Flushed(_)
+            | Act::FragmentsFlushed(_) => {}
         }
         Then::Continue
     }
@@ -384,6 +442,12 @@ impl Session for Guest {
             let Some((kind, payload)) = Tools::raw_frame(item) else {
                 continue;
             };
+            if self.fragmented.as_ref().is_some_and(|open| open.is_open()) {
+                if let Some(message) = item.as_message() {
+                    let _ = self.hold(Waiting::Whole(message, Compression::Agreed));
+                }
+                continue;
+            }
             let message = Message {
                 kind,
                 payload,
@@ -404,6 +468,17 @@ impl Session for Guest {
     fn writable(&mut self, turn: &mut Turn<'_>) {
         if self.phase == Phase::Open {
             pong(&mut self.connection, turn);
+        }
+        if let Some(fragmented) = &mut self.fragmented {
+            fragmented.heard = turn.now;
+        }
+    }
+
+    fn form(&self) -> Option<u8> {
+        let open = self.fragmented.as_ref().is_some_and(|open| open.is_open());
+        match open {
+            true => None,
+            false => Tools::form(RAW, self.connection.agreement()),
         }
     }
 
@@ -436,6 +511,9 @@ impl Session for Guest {
         if reason == CloseReason::SlowConsumer {
             self.fault(ConnectionError::SlowConsumer);
         }
+        if reason == CloseReason::Unfinished {
+            self.fault(ConnectionError::Unfinished);
+        }
         if let Some((code, text)) = goodbye(reason) {
             self.caller
                 .set_ending(Disconnect::closed(Side::Server, Some(code), text));
@@ -447,10 +525,18 @@ impl Session for Guest {
         Some(&self.caller)
     }
 
+    fn fragmented(&mut self) -> Option<&mut Fragmented> {
+        self.fragmented.as_deref_mut()
+    }
+
     fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Then {
         match order {
             Order::Send(message, compression) => {
-                self.send(&message, compression, turn);
+                if let Some(Waiting::Whole(message, compression)) =
+                    self.hold(Waiting::Whole(message, compression))
+                {
+                    self.write(&message, compression, turn);
+                }
                 Then::Continue
             }
             Order::Act(act) => self.act(*act, turn),

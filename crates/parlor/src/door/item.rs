@@ -7,6 +7,8 @@ use std::{
 
 use parlor_hub::{Message, Notice, Payload, Priority, RoomName};
 
+use crate::embed;
+
 /// The mark of a message that is handed to its target as the JSON text that it is: a description
 /// or a candidate. Carried as [`Message::hint`].
 pub(crate) const RELAY: u32 = 1;
@@ -42,6 +44,15 @@ impl Item {
             Self::Message(message) => message.payload.len(),
             Self::Notice(..) => 256,
             Self::Broadcast(payload) => payload.len(),
+        }
+    }
+
+    /// What embedders' members hear of it, as a message of its own.
+    pub(super) fn as_message(&self) -> Option<embed::Message> {
+        match self {
+            Self::Message(message) => Some(embed::Message::of_payload(&message.payload)),
+            Self::Broadcast(payload) => Some(embed::Message::of_payload(payload)),
+            Self::Notice(..) => None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod engineio;
 mod enter;
+mod fragmented;
 mod guest;
 mod item;
 mod meter;
@@ -31,6 +32,7 @@ use crate::{
 pub(crate) use engineio::{
     Ask, Asked, Follow, Route, Sid, Verdict, checks, follow, open_polling, route, session_at,
 };
+pub(crate) use fragmented::Fragmented;
 pub(crate) use item::{Item, retry_hint};
 pub(crate) use meter::Rates;
 pub(crate) use open::{Opened, claims, open};
@@ -181,6 +183,11 @@ pub(crate) trait Session: fmt::Debug {
         None
     }
 
+    /// What waits for the end of a message in fragments. Only for those with a caller.
+    fn fragmented(&mut self) -> Option<&mut Fragmented> {
+        None
+    }
+
     /// Does what the embedder wants of the connection. Only for those with a caller.
     fn obey(&mut self, order: Order, turn: &mut Turn<'_>) -> Then {
         let _ = (order, turn);
@@ -277,7 +284,7 @@ impl From<CloseReason> for End {
             CloseReason::Silent => Self::Silent,
             CloseReason::ShuttingDown => Self::ShuttingDown,
             CloseReason::Fault => Self::Fault,
-            CloseReason::Late => Self::Handler,
+            CloseReason::Late | CloseReason::Unfinished => Self::Handler,
         }
     }
 }
@@ -299,6 +306,8 @@ pub(crate) enum CloseReason {
     Fault,
     /// Its handler was not done in time, when it began or ended.
     Late,
+    /// A message in fragments was not finished in time.
+    Unfinished,
 }
 
 impl CloseReason {

@@ -3,7 +3,7 @@
 use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State, frame};
 
 use super::{CloseReason, Then, Turn, meter::Meter};
-use crate::metrics::End;
+use crate::{embed::UNFINISHED, metrics::End};
 
 /// Pings of one read that are each answered. Of more that come together the newest is, as RFC 6455,
 /// section 5.5.3, allows: a flood of pings makes no flood of pongs. While the client does not read,
@@ -113,6 +113,7 @@ pub(super) const fn goodbye(reason: CloseReason) -> Option<(CloseCode, &'static 
         CloseReason::SlowConsumer => Some((CloseCode::TRY_AGAIN_LATER, "slow consumer")),
         CloseReason::ShuttingDown => Some((CloseCode::GOING_AWAY, "server is stopping")),
         CloseReason::Fault => Some((CloseCode::INTERNAL_ERROR, "internal error")),
+        CloseReason::Unfinished => Some((CloseCode::INTERNAL_ERROR, UNFINISHED)),
         CloseReason::Gone | CloseReason::Broken | CloseReason::Silent | CloseReason::Late => None,
     }
 }

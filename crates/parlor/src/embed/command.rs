@@ -11,7 +11,7 @@ use parlor_proto::websocket::CloseCode;
 use tokio::sync::oneshot;
 
 use super::{
-    Compression, Joined, Member, Message,
+    Compression, Fragment, Joined, Member, Message,
     socketio::{ToSocket, Wide},
 };
 
@@ -75,6 +75,10 @@ pub(crate) enum Act {
     Pong(Bytes),
     /// Tell when nothing waits to be sent.
     Flushed(oneshot::Sender<()>),
+    /// The same of what need not wait for the end of a fragmented message.
+    FragmentsFlushed(oneshot::Sender<()>),
+    /// Send a fragment.
+    Fragment(Fragment),
     Rooms(oneshot::Sender<Vec<RoomName>>),
 }
 
@@ -117,6 +121,7 @@ impl Command {
                 Act::Present(bytes) | Act::Ping(bytes) | Act::Pong(bytes) => {
                     size_of::<Act>() + bytes.len()
                 }
+                Act::Fragment(fragment) => size_of::<Act>() + fragment.payload.len(),
                 _ => size_of::<Act>(),
             },
             Self::Socket { to_socket, .. } => to_socket.cost(),

@@ -18,6 +18,9 @@ pub enum SendError {
     /// The connection has ended, or the server has: it stays so. Or the server does not run yet.
     #[error("the connection is closed, or the server does not run")]
     Closed,
+    /// Another message is being sent to the member in fragments, and is not finished.
+    #[error("another message is being sent in fragments")]
+    Busy,
     /// The value cannot be said in JSON.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -64,6 +67,10 @@ pub enum ConnectionError {
     /// [`outbox_stall`](crate::Config::outbox_stall)): closed with 1013.
     #[error("the client does not read")]
     SlowConsumer,
+    /// A message that was begun in fragments got none for too long
+    /// ([`FragmentedText`](super::FragmentedText)): closed with 1011.
+    #[error("a message was not finished")]
+    Unfinished,
     /// The client did not answer a ping ([`ping_timeout`](crate::Config::ping_timeout)): cut.
     #[error("the client does not answer")]
     Silent,
@@ -137,7 +144,7 @@ const ABNORMAL: u16 = 1006;
 impl From<SendError> for RoomError {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Full => Self::Full,
+            SendError::Full | SendError::Busy => Self::Full,
             SendError::Closed => Self::Closed,
             SendError::Json(error) => Self::Json(error),
         }

@@ -28,6 +28,7 @@ pub(crate) struct Limits {
     pub(crate) name_bytes_max: usize,
     pub(crate) presence_bytes_max: usize,
     pub(crate) outbox_bytes_max: usize,
+    pub(crate) outbox_messages_max: usize,
 }
 
 /// What handlers have done that they should not.

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -17,8 +17,8 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
-    Act, Command, Compression, Flushed, Head, IntoRoom, Joining, Limits, Link, Message, RoomError,
-    SendError, ServerHandle,
+    Act, Command, Compression, Flushed, Fragment, FragmentedBinary, FragmentedText, Head, IntoRoom,
+    Joining, Limits, Link, Message, RoomError, SendError, ServerHandle,
 };
 
 /// A handle to a connection at an endpoint: `Clone`, `Send`, `Sync`, usable from any task and any
@@ -49,6 +49,10 @@ struct Inner {
     queued: AtomicUsize,
     /// Bytes that the socket has not taken.
     backlog: Gauge,
+    /// Bytes of messages that wait for the end of one in fragments.
+    held: AtomicUsize,
+    /// How many messages were begun in fragments, and in the lowest bit whether one is not ended.
+    fragmented: AtomicU32,
     name: Mutex<Option<Arc<str>>>,
     protocol: OnceLock<Option<Box<str>>>,
     compressed: AtomicBool,
@@ -98,6 +102,8 @@ impl Member {
             paused: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             backlog: Gauge::default(),
+            held: AtomicUsize::new(0),
+            fragmented: AtomicU32::new(0),
             name: Mutex::new(None),
             protocol: OnceLock::new(),
             compressed: AtomicBool::new(false),
@@ -216,15 +222,84 @@ impl Member {
         self.send(message)
     }
 
+    /// Begins a text message that is sent in fragments. Nothing goes out before its first fragment.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Busy`] while there is another such message that is neither finished nor
+    /// dropped, [`SendError::Closed`].
+    pub fn begin_text(&self) -> Result<FragmentedText, SendError> {
+        let message = self.begin_fragments()?;
+        Ok(FragmentedText::new(self.clone(), message))
+    }
+
+    /// Begins a binary message that is sent in fragments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Member::begin_text`].
+    pub fn begin_binary(&self) -> Result<FragmentedBinary, SendError> {
+        let message = self.begin_fragments()?;
+        Ok(FragmentedBinary::new(self.clone(), message))
+    }
+
+    /// Claims the member's one place for such a message.
+    fn begin_fragments(&self) -> Result<u32, SendError> {
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        let claim = |count: u32| (count & 1 == 0).then(|| count.wrapping_add(1));
+        let fragmented = &self.0.fragmented;
+        let claimed = fragmented.fetch_update(Ordering::AcqRel, Ordering::Acquire, claim);
+        claimed.map_err(|_| SendError::Busy)
+    }
+
+    /// Gives that place back.
+    pub(super) fn end_fragments(&self) {
+        self.0.fragmented.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Sends a fragment. The last one is taken in any case: there is one for each message.
+    pub(super) fn send_fragment(&self, fragment: Fragment) -> Result<(), SendError> {
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        let (len, fin) = (fragment.cost(), fragment.fin);
+        self.0.queued.fetch_add(len, Ordering::Relaxed);
+        let (link, command) = (&self.0.link, self.to_act(Act::Fragment(fragment)));
+        let sent = match fin {
+            true => link.command_urgently(self.0.shard, command),
+            false => link.command(self.0.shard, command),
+        };
+        sent.inspect_err(|_| self.dequeued(len))
+    }
+
+    /// Ready when the fragments that were sent are with the system.
+    pub(super) fn fragments_flushed(&self) -> Result<Flushed, SendError> {
+        let (answer, answered) = oneshot::channel();
+        self.act(Act::FragmentsFlushed(answer))?;
+        Ok(Flushed::new(answered))
+    }
+
+    /// So much waits for the end of a message in fragments.
+    pub(crate) fn set_held(&self, bytes: usize) {
+        self.0.held.store(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes that were sent and that the client's socket has not taken yet. Those the system has
     /// taken are not among them.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
+        self.on_its_way() + self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// The same without what waits for the end of a message in fragments.
+    pub(super) fn on_its_way(&self) -> usize {
         self.0.queued.load(Ordering::Relaxed) + self.0.backlog.get()
     }
 
     /// Becomes ready when the system has taken everything that was sent before, which does not say
-    /// that the client has read it.
+    /// that the client has read it. While a message is sent in fragments that is behind its end.
     ///
     /// # Errors
     ///
@@ -494,6 +569,7 @@ impl Member {
         self.0.state.store(CLOSED, Ordering::Release);
         self.0.queued.store(0, Ordering::Relaxed);
         self.0.backlog.set(0);
+        self.0.held.store(0, Ordering::Relaxed);
     }
 
     /// Compression was agreed.

@@ -14,6 +14,7 @@ pub(crate) mod engineio;
 mod failed_handshake;
 mod fault;
 mod flushed;
+mod fragments;
 mod handler;
 mod head;
 mod joining;
@@ -35,6 +36,7 @@ pub(crate) use self::{
     connect::Accepted,
     doors::Doors,
     failed_handshake::OnFailed,
+    fragments::{Fragment, UNFINISHED},
     link::{Limits, Link, Post},
     local::Local,
     member::Gauge,
@@ -47,6 +49,7 @@ pub use self::{
     failed_handshake::FailedHandshake,
     fault::{BoxError, ConnectionError, Disconnect, RoomError, SendError, Side},
     flushed::Flushed,
+    fragments::{FragmentedBinary, FragmentedText},
     handler::{Control, Handler},
     head::Head,
     joining::{Joined, Joining},

@@ -7,7 +7,7 @@ use parlor_hub::{Audience, Draft, MemberKey, RoomKey, RoomName, RoomRef};
 use super::{
     Mail, Shard,
     batch::Entry,
-    connections::{CLOSING, CONNECTING, HELD, SERVED},
+    connections::{CLOSING, CONNECTING, HELD, OWN_FORM, SERVED, Stage},
     outside::Waiter,
 };
 use crate::{
@@ -150,6 +150,9 @@ impl Shard {
                 (message, compression) = (next, how);
             }
         });
+        if self.connections.hot[to.slot as usize].flags & OWN_FORM != 0 {
+            self.note_fragmented(to);
+        }
     }
 
     /// Does something with a socket, after what has been said in its rooms before.
@@ -182,6 +185,28 @@ impl Shard {
         self.obey(key, Order::Socket(act));
     }
 
+    /// Notes what a session is like that may have to keep messages back.
+    fn note_fragmented(&mut self, key: MemberKey) {
+        if !self.is_served(key) || !self.connections.note_held(key) {
+            return;
+        }
+        let Stage::Open(Some(session)) = &mut self.connections.cold[key.slot as usize].stage else {
+            return;
+        };
+        let form = session.form();
+        let Some(fragmented) = session.fragmented() else {
+            return;
+        };
+        let flushes = fragmented.take_flushes();
+        self.connections.set_form(key, form);
+        if let Some(due) = self.connections.unfinished(key) {
+            self.connections.wheel.set_earlier(key.slot, due);
+        }
+        for answer in flushes {
+            self.connections.await_flush(key, answer);
+        }
+    }
+
     fn obey(&mut self, key: MemberKey, order: Order) {
         self.call(key, |session, turn| session.obey(order, turn));
     }
@@ -197,7 +222,20 @@ impl Shard {
                 *flags &= !HELD;
                 self.read_again(key);
             }
-            Act::Flushed(answer) => self.connections.await_flush(key, answer),
+            Act::Flushed(answer) => match self.connections.fragmented(key) {
+                Some(fragmented) if fragmented.is_open() => fragmented.await_flush(answer),
+                _ => self.connections.await_flush(key, answer),
+            },
+            Act::FragmentsFlushed(answer) => self.connections.await_flush(key, answer),
+            Act::Fragment(ref fragment) => {
+                let cost = fragment.cost();
+                self.obey(key, Order::Act(act));
+                // Only now, so that it is counted in the outbox before it is here no more.
+                if let Some(caller) = self.caller(key).filter(|_| self.is_served(key)) {
+                    caller.member.dequeued(cost);
+                }
+                self.note_fragmented(key);
+            }
             Act::Terminate => {
                 if let Some(caller) = self.caller(key) {
                     caller.set_ending(Disconnect::cut(Side::Server));

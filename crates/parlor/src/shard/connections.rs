@@ -1,6 +1,7 @@
 //! The sockets of one shard: a slab, its deadlines, and the send path.
 
 mod connecting;
+mod fragmented;
 mod plain;
 mod wire;
 
@@ -291,7 +292,7 @@ impl Connections {
         if hot.flags & TRIED != 0 {
             self.trials.remove(&key.slot);
         }
-        if hot.flags & PLAIN != 0 {
+        if hot.flags & (PLAIN | SERVED) != 0 {
             self.backlog_bytes -= self.held.remove(&key.slot).unwrap_or(0);
         }
         hot.generation = hot.generation.wrapping_add(1);

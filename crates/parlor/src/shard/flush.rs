@@ -352,6 +352,7 @@ impl Delivery<'_> {
         if self.connections.is_plain(key) {
             self.connections.hold(key, held);
         }
+        self.connections.note_held(key);
         if result.is_err() {
             reply.clear();
             self.connections.counters.panicked();

@@ -549,7 +549,12 @@ impl Shard {
         if stall.is_some_and(|stall| stall <= now) {
             return self.connections.doom(key, CloseReason::SlowConsumer);
         }
-        let Stage::Open(Some(session)) = &cold.stage else {
+        let unfinished = self.connections.unfinished(key);
+        if unfinished.is_some_and(|due| due <= now) {
+            return self.connections.doom(key, CloseReason::Unfinished);
+        }
+        let stall = stall.into_iter().chain(unfinished).min();
+        let Stage::Open(Some(session)) = &self.connections.cold[key.slot as usize].stage else {
             return;
         };
         let due = match session.heartbeat() {

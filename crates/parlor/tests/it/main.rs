@@ -15,6 +15,7 @@ mod endpoint;
 mod engineio_rows;
 mod event_stream;
 mod examples;
+mod fragments;
 mod handles;
 mod http_files;
 mod http_moves;
