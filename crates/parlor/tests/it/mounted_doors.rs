@@ -509,3 +509,28 @@ fn a_stream_that_is_not_read_is_ended_and_slows_nobody() {
         slow.until("0\r\n\r\n").await;
     });
 }
+
+#[test]
+fn several_servers_in_one_application() {
+    Background::start().block_on(async {
+        let (tea, milk) = (Mounted::start(|_| {}).await, Mounted::start(|_| {}).await);
+        let router = Router::new()
+            .nest_service("/tea", tea.router)
+            .nest_service("/milk", milk.router);
+        let address = axum_serves(router).await;
+        let stream =
+            |server| format!("GET /{server}/rt/sse/room HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (mut one, mut other) = (Wire::tcp(address).await, Wire::tcp(address).await);
+        one.say(stream("tea")).await;
+        other.say(stream("milk")).await;
+        one.until("event: joined\n").await;
+        other.until("event: joined\n").await;
+        for (server, said) in [("milk", "to milk"), ("tea", "to tea")] {
+            let path = format!("/{server}/rt/rooms/room/messages");
+            let published = Wire::tcp(address).await.post(&path, "", said).await;
+            assert_status(&published, 201, "\"receivers\":1}");
+        }
+        assert!(!one.until("data: to tea\n\n").await.contains("milk"));
+        assert!(!other.until("data: to milk\n\n").await.contains("to tea"));
+    });
+}
