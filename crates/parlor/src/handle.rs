@@ -59,11 +59,61 @@ pub(crate) struct Visited {
     pub(crate) goes_on: bool,
 }
 
-/// A connection that waits for its stream.
-#[derive(Debug, Clone, Copy)]
+/// A connection that waits for what carries its bytes. Where this is dropped, nothing does.
+#[derive(Debug)]
 pub(crate) struct Visitor {
-    shard: usize,
-    key: MemberKey,
+    mailbox: Arc<Mailbox>,
+    key: Option<MemberKey>,
+}
+
+impl Visitor {
+    /// Gives the connection what carries its bytes, once its request is answered.
+    pub(crate) fn arrive(mut self, arrival: Arrival) {
+        self.post(arrival);
+    }
+
+    fn post(&mut self, arrival: Arrival) {
+        if let Some(key) = self.key.take() {
+            // A shard that cannot be woken has ended, and its connections with it.
+            let mail = &mut vec![Letter::Arrive(key, arrival)];
+            let _ = self.mailbox.post(mail, 0);
+        }
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.post(Arrival::Nothing);
+    }
+}
+
+/// An answer that is waited for. Where the client goes meanwhile, its connection does.
+struct Awaited {
+    answered: oneshot::Receiver<Answered>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Awaited {
+    fn visited(&self, answered: Answered) -> Visited {
+        Visited {
+            visitor: Visitor {
+                mailbox: Arc::clone(&self.mailbox),
+                key: Some(answered.key),
+            },
+            answer: answered.bytes,
+            goes_on: answered.goes_on,
+        }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        // One that is answered after this is told so.
+        self.answered.close();
+        if let Ok(answered) = self.answered.try_recv() {
+            drop(self.visited(answered));
+        }
+    }
 }
 
 /// Makes a message set the delay before event streams reconnect.
@@ -126,25 +176,12 @@ impl Handle {
         mailbox
             .post(&mut vec![Letter::Visit(Box::new(visit))], bytes)
             .ok()?;
-        let Answered {
-            key,
-            bytes,
-            goes_on,
-        } = answered.await.ok()?;
-        Some(Visited {
-            visitor: Visitor { shard, key },
-            answer: bytes,
-            goes_on,
-        })
-    }
-
-    /// Gives a connection what carries its bytes, once its request is answered.
-    pub(crate) fn arrive(&self, visitor: Visitor, arrival: Arrival) {
-        let mailbox = self.mailboxes.get().and_then(|all| all.get(visitor.shard));
-        if let Some(mailbox) = mailbox {
-            // A shard that cannot be woken has ended, and its connections with it.
-            let _ = mailbox.post(&mut vec![Letter::Arrive(visitor.key, arrival)], 0);
-        }
+        let mut awaited = Awaited {
+            answered,
+            mailbox: Arc::clone(mailbox),
+        };
+        let answered = (&mut awaited.answered).await.ok()?;
+        Some(awaited.visited(answered))
     }
 
     /// Publishes, and waits for the room's home to answer. `None` where the server cannot take

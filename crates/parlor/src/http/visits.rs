@@ -228,29 +228,22 @@ async fn visit(
     let upgrades = visited.answer.starts_with(b"HTTP/1.1 101 ");
     let response = response(&visited.answer, speech);
     match (response, upgrade) {
-        (Some(response), _) if !visited.goes_on => {
-            handle.arrive(visitor, Arrival::Nothing);
-            response
-        }
+        (Some(response), _) if !visited.goes_on => response,
         (Some(response), Some(upgrade)) if upgrades => {
-            let handle = handle.clone();
-            tokio::spawn(async move { hand_over(&handle, visitor, upgrade).await });
+            tokio::spawn(hand_over(visitor, upgrade));
             response
         }
         (Some(response), _) if !upgrades => {
             let (body, door) = Chunks::new();
-            handle.arrive(visitor, Arrival::Stream(Box::new(door)));
+            visitor.arrive(Arrival::Stream(Box::new(door)));
             response.map(|_| Body::new(body))
         }
         // An upgrade that the server below has not let through.
-        (Some(_) | None, _) => {
-            handle.arrive(visitor, Arrival::Nothing);
-            status(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        (Some(_) | None, _) => status(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
-async fn hand_over(handle: &Handle, visitor: Visitor, upgrade: OnUpgrade) {
+async fn hand_over(visitor: Visitor, upgrade: OnUpgrade) {
     let arrival = match upgrade.await {
         Ok(upgraded) => arrival(upgraded),
         Err(error) => {
@@ -258,7 +251,7 @@ async fn hand_over(handle: &Handle, visitor: Visitor, upgrade: OnUpgrade) {
             Arrival::Nothing
         }
     };
-    handle.arrive(visitor, arrival);
+    visitor.arrive(arrival);
 }
 
 /// The socket below an upgraded connection where it can be had, else the connection itself.
