@@ -23,7 +23,8 @@ pub(crate) fn routes(config: &Config) -> Router {
 
 /// What the page has to know of the settings, in JSON.
 fn doors(config: &Config) -> String {
-    let path = config.socketio.served.then_some(&config.socketio.path);
+    let path = config.socketio.path.trim_end_matches('/');
+    let path = config.socketio.served.then(|| format!("{path}/"));
     serde_json::json!({ "socketio": path }).to_string()
 }
 
@@ -135,8 +136,10 @@ mod tests {
     fn the_page_is_told_where_socket_io_is() {
         let mut config = Config::default();
         assert_eq!(doors(&config), r#"{"socketio":"/socket.io/"}"#);
-        config.socketio.path = "/live/".to_owned();
-        assert_eq!(doors(&config), r#"{"socketio":"/live/"}"#);
+        for path in ["/live/", "/live"] {
+            config.socketio.path = path.to_owned();
+            assert_eq!(doors(&config), r#"{"socketio":"/live/"}"#);
+        }
         config.socketio.served = false;
         assert_eq!(doors(&config), r#"{"socketio":null}"#);
     }

@@ -196,7 +196,8 @@ impl Builder {
         self
     }
 
-    /// Speaks Engine.IO at a path, which begins and ends with a slash, with nothing above it: what
+    /// Speaks Engine.IO at a path, which begins with a slash (without one at its end clients may
+    /// leave that out too), with nothing above it: what
     /// `open` returns is called with the events of one session, one after the other; without it
     /// the session is refused (403, code 4). Both are called on the threads of connections, and
     /// must not wait.
@@ -226,7 +227,7 @@ impl Builder {
     where
         H: FnMut(&mut embed::engineio::Session, embed::engineio::Event<'_>) + 'static,
     {
-        let fits = path.len() > 2 && path.starts_with('/') && path.ends_with('/');
+        let fits = path.starts_with('/') && !path.trim_matches('/').is_empty();
         if !fits || path.contains(['{', '}', '?', '#', '%']) || path.contains("//") {
             let error = PatternError::Prefix(path.to_owned());
             self.malformed.get_or_insert(error);

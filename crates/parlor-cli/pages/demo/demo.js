@@ -68,6 +68,7 @@ function enter(name) {
     'stream-url': `${base.http}sse/${path}`,
     'post-url': `${base.http}rooms/${path}/messages`,
     origin: page.origin,
+    who: client === null ? 'Ann, Bo and Cy below are three' : undefined,
     'socketio-url': base.socketio ?? '',
     'socketio-path': socketio ?? '/socket.io/',
     'socketio-option': isUsual ? '' : `path: '${socketioPath}', `,

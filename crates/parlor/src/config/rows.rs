@@ -71,6 +71,25 @@ macro_rules! deep_time {
     };
 }
 
+/// A row whose value is a number of bytes, and whose field lies deeper.
+macro_rules! deep_size {
+    ($key:literal, $group:ident, $($field:ident).+, $range:expr, $help:literal) => {
+        Setting {
+            key: $key,
+            group: Group::$group,
+            value: "SIZE",
+            default: None,
+            help: $help,
+            list: false,
+            apply: |config, text| {
+                config.$($field).+ = text::size(text, &$range)?;
+                Ok(())
+            },
+            show: |config| Some(bytes(config.$($field).+)),
+        }
+    };
+}
+
 /// A row about cross-origin headers of Socket.IO, which any of them turns on.
 macro_rules! cors {
     ($key:literal, $value:literal, $list:literal, $default:literal, $field:ident, $parse:expr,
@@ -145,4 +164,4 @@ macro_rules! switch {
     };
 }
 
-pub(super) use {cors, count, deep_time, size, switch, time};
+pub(super) use {cors, count, deep_size, deep_time, size, switch, time};

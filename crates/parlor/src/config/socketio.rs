@@ -10,7 +10,8 @@ use super::EngineIo;
 pub struct SocketIo {
     /// Whether it is served without code. Default: yes, where the built-in doors are open.
     pub served: bool,
-    /// The path that clients ask for; it begins and ends with a slash. Default: `/socket.io/`.
+    /// The path that clients ask for; it begins with a slash. Without one at its end clients may
+    /// leave that out too (`addTrailingSlash: false`). Default: `/socket.io/`.
     pub path: String,
     /// The sessions below it.
     pub engine: EngineIo,

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::cors;
-use super::rows::{DAY, cors, count, deep_time, millis, size, switch, time};
+use super::rows::{DAY, cors, count, deep_size, deep_time, millis, size, switch, time};
 use super::settings::{Group, Setting};
 use super::text::{self, ByteSize, TimeText, ValueError};
 use super::{ClientFiles, Config, Deflate, SlowPolicy, SseGzip, Transports};
@@ -309,7 +309,8 @@ pub static SETTINGS: &[Setting<Config>] = &[
         group: Group::SocketIo,
         value: "PATH",
         default: None,
-        help: "Serves Socket.IO at this path; it begins and ends with a slash.",
+        help: "Serves Socket.IO at this path; without a slash at its end also for clients that \
+               leave that out.",
         list: false,
         apply: |config, text| {
             config.socketio.path = text::prefix(text)?;
@@ -345,19 +346,13 @@ pub static SETTINGS: &[Setting<Config>] = &[
         from 1,
         "Waits this long for a client to go on from polling to a WebSocket that it has opened."
     ),
-    Setting {
-        key: "socketio_payload_bytes_max",
-        group: Group::SocketIo,
-        value: "SIZE",
-        default: None,
-        help: "Takes POSTs and WebSocket messages of at most this many bytes; past it 413 or close code 1009.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.payload_bytes_max = text::size(text, &(1..=GIB))?;
-            Ok(())
-        },
-        show: |config| Some(bytes(config.socketio.engine.payload_bytes_max)),
-    },
+    deep_size!(
+        "socketio_payload_bytes_max",
+        SocketIo,
+        socketio.engine.payload_bytes_max,
+        1..=GIB,
+        "Takes POSTs and WebSocket messages of at most this many bytes; past it 413 or close code 1009."
+    ),
     Setting {
         key: "socketio_transports",
         group: Group::SocketIo,
@@ -399,19 +394,13 @@ pub static SETTINGS: &[Setting<Config>] = &[
         },
         show: |config| config.socketio.engine.cookie.clone(),
     },
-    Setting {
-        key: "socketio_compress_bytes_min",
-        group: Group::SocketIo,
-        value: "SIZE",
-        default: None,
-        help: "Compresses answers of polling of this many bytes for clients that accept it. 0 compresses none.",
-        list: false,
-        apply: |config, text| {
-            config.socketio.engine.compress_bytes_min = text::size(text, &(0..=GIB))?;
-            Ok(())
-        },
-        show: |config| Some(bytes(config.socketio.engine.compress_bytes_min)),
-    },
+    deep_size!(
+        "socketio_compress_bytes_min",
+        SocketIo,
+        socketio.engine.compress_bytes_min,
+        0..=GIB,
+        "Compresses answers of polling of this many bytes for clients that accept it. 0 compresses none."
+    ),
     Setting {
         key: "socketio_deflate",
         group: Group::SocketIo,

@@ -186,11 +186,11 @@ pub(super) fn token(text: &str) -> Result<String, ValueError> {
     }
 }
 
-/// A path that others begin with: `/socket.io/`.
+/// A path that others begin with: `/socket.io/`, or `/socket.io`.
 pub(super) fn prefix(text: &str) -> Result<String, ValueError> {
     let plain =
         |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%' | b'{' | b'}');
-    let fits = text.len() > 2 && text.starts_with('/') && text.ends_with('/');
+    let fits = text.starts_with('/') && !text.trim_matches('/').is_empty();
     if fits && !text.contains("//") && text.bytes().all(plain) {
         Ok(text.to_owned())
     } else {

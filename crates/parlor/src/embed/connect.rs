@@ -119,6 +119,7 @@ impl Connect {
             peer: self.head.peer,
             params: Vec::new(),
             protocols: Vec::new(),
+            received: self.head.received,
         };
         std::mem::replace(self, Self::new(head, self.member.clone()))
     }

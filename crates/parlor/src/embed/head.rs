@@ -1,6 +1,6 @@
 //! The request with which a client asks to be connected.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::{borrow::Cow, net::SocketAddr, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
@@ -17,6 +17,7 @@ pub struct Head {
     pub(crate) peer: SocketAddr,
     pub(crate) params: Params,
     pub(crate) protocols: Vec<Box<str>>,
+    pub(crate) received: SystemTime,
 }
 
 /// The parts of a path that a pattern names, decoded.
@@ -45,6 +46,7 @@ impl Head {
             peer,
             params: Params::new(),
             protocols: Vec::new(),
+            received: SystemTime::now(),
         }
     }
 
@@ -140,6 +142,12 @@ impl Head {
         self.peer
     }
 
+    /// When it came.
+    #[must_use]
+    pub const fn received(&self) -> SystemTime {
+        self.received
+    }
+
     /// The subprotocols that the client offers, in its order of preference.
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
         self.protocols.iter().map(|protocol| &**protocol)
@@ -160,6 +168,7 @@ mod tests {
             peer: SocketAddr::from(([127, 0, 0, 1], 1)),
             params: vec![("room".into(), "tea".into())],
             protocols: vec!["a".into()],
+            received: SystemTime::UNIX_EPOCH,
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
 /// A path that is polled.
 #[derive(Debug, Clone)]
 pub(crate) struct Polled {
-    /// The path, which ends with a slash.
+    /// The path.
     pub(crate) path: String,
     /// Its place among all such.
     pub(crate) place: usize,
@@ -67,9 +67,16 @@ pub(crate) fn routes(polled: Polled, handle: Handle, policy: &Policy) -> Router 
         handle,
         policy: policy.clone(),
     });
-    let routes = Router::new()
-        .route(&path, any(serve))
-        .route(&format!("{path}{{*rest}}"), any(serve))
+    let routes = Router::new().route(&path, any(serve));
+    let (routes, below) = match path.ends_with('/') {
+        true => (routes, path),
+        false => {
+            let below = format!("{path}/");
+            (routes.route(&below, any(serve)), below)
+        }
+    };
+    let routes = routes
+        .route(&format!("{below}{{*rest}}"), any(serve))
         .with_state(context);
     cors::layer(routes, cors.as_ref(), policy)
 }

@@ -53,6 +53,7 @@ pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>, hooks: Hooks)
 /// The first path at which something else stands already: another of these, or one of the open
 /// doors.
 pub(super) fn taken(mounts: &[Arc<Mount>], doors: Doors) -> Option<String> {
+    let bare = |mount: &Arc<Mount>| mount.path.trim_end_matches('/').to_owned();
     let is_taken = |(place, mount): &(usize, &Arc<Mount>)| {
         let door = match mount.path.split('/').nth(1) {
             Some("ws") => Some(Door::WebSocket),
@@ -64,7 +65,7 @@ pub(super) fn taken(mounts: &[Arc<Mount>], doors: Doors) -> Option<String> {
         };
         let earlier = &mounts[..*place];
         door.is_some_and(|door| doors.has(door))
-            || earlier.iter().any(|other| other.path == mount.path)
+            || earlier.iter().any(|other| bare(other) == bare(mount))
     };
     let (_, mount) = mounts.iter().enumerate().find(is_taken)?;
     Some(mount.path.to_string())

@@ -1,6 +1,7 @@
 //! What embedders set below Socket.IO: files, ids, headers, who is told of refusals.
 
 use std::{
+    collections::BTreeMap,
     io::{Read as _, Write as _},
     net::TcpStream,
     num::NonZero,
@@ -9,14 +10,14 @@ use std::{
 
 use parlor::{
     Server,
-    config::{ClientFiles, Cors, CorsOrigins, Deflate},
-    engineio::{Hooks, RequestError},
+    config::{ClientFiles, Cors, CorsOrigins, Deflate, EngineIo},
+    engineio::{Event, Hooks, RequestError, Session},
     socketio::SocketIo,
 };
 
 use crate::{
     http_support::{field, last_get_of, statuses},
-    support::{TestServer, upgrade, wait_until},
+    support::{TestServer, block_on, upgrade, wait_until},
 };
 
 #[test]
@@ -379,4 +380,64 @@ fn new_namespaces_are_told() {
     wait_until("the client has gone", || io.clients_count() == 1);
     ann.connect("/dynamic-1");
     assert_eq!(took(), ["/dynamic-1"]);
+}
+
+#[test]
+fn a_path_without_a_slash_at_its_end_is_asked_for_with_or_without() {
+    let server = TestServer::start(|config| config.socketio.path = "/live".to_owned());
+    for path in ["/live", "/live/", "/live/more"] {
+        let polled = plain(
+            &server,
+            "GET",
+            &format!("{path}?EIO=4&transport=polling"),
+            "",
+        );
+        assert_eq!(statuses(&polled), [200], "{path}");
+        let (_stream, head) = handshake(&server, &format!("{path}?EIO=4&transport=websocket"));
+        assert!(head.starts_with("HTTP/1.1 101 "), "{path}: {head}");
+    }
+    let file = plain(&server, "GET", "/live/socket.io.js", "");
+    assert_eq!(statuses(&file), [200]);
+    for path in ["/lively", "/liv", "/"] {
+        let polled = plain(
+            &server,
+            "GET",
+            &format!("{path}?EIO=4&transport=polling"),
+            "",
+        );
+        assert_eq!(statuses(&polled), [404], "{path}");
+    }
+    let usual = TestServer::start(|_| {});
+    let polled = plain(&usual, "GET", "/socket.io?EIO=4&transport=polling", "");
+    assert_eq!(statuses(&polled), [404]);
+}
+
+#[test]
+fn a_first_message_comes_with_the_answer_that_opens_a_session() {
+    let server = TestServer::build(
+        |_| {},
+        |builder| {
+            builder.engineio("/engine.io/", EngineIo::default(), |head| {
+                assert!(head.received().elapsed().is_ok());
+                Some(|session: &mut Session, event: Event<'_>| {
+                    if let Event::Open = event {
+                        session.send("welcome");
+                    }
+                })
+            })
+        },
+    );
+    let opened = plain(&server, "GET", "/engine.io/?EIO=4&transport=polling", "");
+    assert!(opened.ends_with("}\u{1e}4welcome"), "{opened}");
+}
+
+#[test]
+fn a_server_by_itself_has_no_other_nodes() {
+    let io = SocketIo::new();
+    let main = io.of("/");
+    main.server_side_emit("ping", &1).unwrap();
+    let answers = block_on(main.server_side_emit_with_ack("ping", &(1, "a"))).unwrap();
+    assert!(answers.is_empty());
+    let unsayable = BTreeMap::from([((1, 2), 3)]);
+    assert!(main.server_side_emit("ping", &unsayable).is_err());
 }

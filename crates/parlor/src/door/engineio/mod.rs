@@ -48,7 +48,7 @@ pub(crate) use sid::Sid;
 
 /// A path that Engine.IO is spoken at, and what for.
 pub(crate) struct Mount {
-    /// The path, which begins and ends with a slash.
+    /// The path, which begins with a slash, and mostly ends with one.
     pub(crate) path: Box<str>,
     /// How connections there are counted.
     pub(crate) door: Door,
@@ -153,5 +153,10 @@ pub(crate) fn session_at(mounts: &[Arc<Mount>], target: &str) -> Option<Sid> {
 
 /// The mount whose path a request's path begins with.
 pub(crate) fn mount_at<'a>(mounts: &'a [Arc<Mount>], path: &str) -> Option<&'a Arc<Mount>> {
-    mounts.iter().find(|mount| path.starts_with(&*mount.path))
+    mounts.iter().find(|mount| {
+        let rest = path.strip_prefix(&*mount.path);
+        rest.is_some_and(|rest| {
+            mount.path.ends_with('/') || rest.is_empty() || rest.starts_with('/')
+        })
+    })
 }
