@@ -7,7 +7,11 @@ import { startServer } from '../server.mjs';
 import { Dialer, clients, transports } from '../socketio/clients.mjs';
 import { ask, connected, inbox, once, plain, until } from '../socketio/peer.mjs';
 
-const RECOVERY = ['--socketio-recovery', '60s'];
+// A client that is cut while it changes its transport may notice no sooner than a ping is missing.
+const RECOVERY = [
+  ...['--socketio-recovery', '60s'],
+  ...['--socketio-ping-interval', '3s', '--socketio-ping-timeout', '8s'],
+];
 /** More than a session keeps. */
 const MANY = 1_100;
 const LOST = /^(transport (close|error)|ping timeout)$/;
@@ -109,7 +113,7 @@ for (const [client, io] of Object.entries(clients)) {
 
       const freeze = async () => {
         const pings = ['--socketio-ping-interval', '1s', '--socketio-ping-timeout', '3s'];
-        const quick = await startServer(...pings, ...(recovers ? RECOVERY : []));
+        const quick = await startServer(...pings, ...(recovers ? ['--socketio-recovery', '60s'] : []));
         const between = await startProxy(quick.port);
         const [ann, bo] = await connected(
           dialer.dial('frozen', { ...transport, url: `http://127.0.0.1:${between.port}` }),

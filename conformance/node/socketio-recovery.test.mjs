@@ -9,9 +9,10 @@ import { Dialer, clients, msgpack, transports } from '../socketio/clients.mjs';
 import { ask, connected, inbox, once, plain, until } from '../socketio/peer.mjs';
 
 const CUTS = 15;
-const LONG = ['--socketio-recovery', '60s'];
-// A client that is cut between two polls is missed with its next pong.
-const PINGS = ['--socketio-ping-interval', '2s', '--socketio-ping-timeout', '5s'];
+// A client that is cut while it changes its transport, or between two polls, may notice no sooner
+// than a ping is missing, and the server no sooner than its answer is.
+const PINGS = ['--socketio-ping-interval', '3s', '--socketio-ping-timeout', '8s'];
+const LONG = ['--socketio-recovery', '60s', ...PINGS];
 const LATE = ['--socketio-recovery', '1s', ...PINGS];
 const recovering = Object.entries(clients).filter(([name]) => /4\.8|own/.test(name));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
