@@ -118,6 +118,8 @@ fn wrong_values_are_refused_with_one_sentence() {
             "8080",
             "expected an address and a port such as 127.0.0.1:8080 or [::1]:8080",
         ),
+        ("outbox_shard_bytes_max", "64KiB", "expected 1MiB or more"),
+        ("connections_max", "0", "expected 1 or more"),
         ("listen", "", "expected a value"),
     ];
     for (key, text, reason) in rows {

@@ -69,6 +69,12 @@ pub enum ValueError {
         /// The greatest value, as it would be written.
         most: String,
     },
+    /// Less than makes sense, where there is no greatest value.
+    #[error("expected {least} or more")]
+    TooSmall {
+        /// The least value, as it would be written.
+        least: String,
+    },
     /// Nothing at all.
     #[error("expected a value")]
     Empty,
@@ -145,11 +151,12 @@ pub(super) fn size(text: &str, range: &RangeInclusive<usize>) -> Result<usize, V
     in_range(usize::try_from(size).unwrap_or(usize::MAX), range, |&n| {
         ByteSize(u64::try_from(n).unwrap_or(u64::MAX)).to_string()
     })
+    .map_err(|error| unbounded(error, range))
 }
 
 pub(super) fn count(text: &str, range: &RangeInclusive<usize>) -> Result<usize, ValueError> {
     let number = text.parse().map_err(|_| ValueError::NotACount)?;
-    in_range(number, range, usize::to_string)
+    in_range(number, range, usize::to_string).map_err(|error| unbounded(error, range))
 }
 
 pub(super) fn time(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, ValueError> {
@@ -271,6 +278,16 @@ fn in_range<T: PartialOrd>(
         least: write(range.start()),
         most: write(range.end()),
     })
+}
+
+/// Says nothing of a greatest value that is only the largest number there is.
+fn unbounded(error: ValueError, range: &RangeInclusive<usize>) -> ValueError {
+    match error {
+        ValueError::OutOfRange { least, .. } if *range.end() == usize::MAX => {
+            ValueError::TooSmall { least }
+        }
+        error => error,
+    }
 }
 
 /// `10s` is 10 and `s`. Digits may be grouped by `_`.
