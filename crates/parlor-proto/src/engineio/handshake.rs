@@ -1,6 +1,9 @@
 //! Which request means what, and the packet that opens a session.
 
+use std::fmt::Write as _;
+
 use super::query::{Parameter, Query};
+use super::session::millis;
 use super::{
     Content, ErrorCode, Form, Options, Transport, Transports, Upgrades, Version, Versions,
 };
@@ -222,11 +225,26 @@ pub fn open_json(sid: &str, transport: Transport, options: &Options) -> String {
         (Transport::Polling, Upgrades::Offered, Transports::Both) => r#"["websocket"]"#,
         _ => "[]",
     };
-    format!(
-        r#"{{"sid":{},"upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
-        serde_json::Value::from(sid),
-        options.ping_interval.as_millis(),
-        options.ping_timeout.as_millis(),
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let escaped = (!sid.bytes().all(is_plain)).then(|| serde_json::Value::from(sid).to_string());
+    let mut json = String::with_capacity(OPEN_BYTES);
+    json.push_str("{\"sid\":");
+    match escaped {
+        Some(escaped) => json.push_str(&escaped),
+        None => json.extend(["\"", sid, "\""]),
+    }
+    json.push_str(",\"upgrades\":");
+    json.push_str(upgrades);
+    // To write into a string does not fail.
+    let _ = write!(
+        json,
+        r#","pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+        millis(options.ping_interval),
+        millis(options.ping_timeout),
         options.limits.payload_bytes_max,
-    )
+    );
+    json
 }
+
+/// About the length of an Open packet.
+const OPEN_BYTES: usize = 128;

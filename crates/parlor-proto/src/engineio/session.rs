@@ -361,6 +361,6 @@ impl Session {
 }
 
 /// Milliseconds of a duration.
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ mod sockets;
 mod wide;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use parlor_hub::{Hub, JoinOptions, Joined, MessageId, Refused, Request, RoomName, Roster};
 use parlor_proto::socketio::{self, Connection, DisconnectReason, Event, Packet};
@@ -152,6 +152,9 @@ fn whole(namespace: &str) -> Option<RoomName> {
     RoomName::in_space(namespace, None).ok()
 }
 
+/// The room of all sockets of the main namespace.
+static WHOLE_MAIN: LazyLock<Option<RoomName>> = LazyLock::new(|| whole(MAIN));
+
 /// The name of a room as the hub has it already, if it has.
 fn held(room: RoomName, hub: &Hub) -> RoomName {
     let key = hub.room_key(&room);
@@ -266,13 +269,7 @@ impl SocketIo {
         if self.served.is_some() {
             return self.ask_handlers((name, auth), id, desk);
         }
-        let rooms = match self.settings.namespaces.has(name) {
-            true => [whole(name), hub_room(name, self.room.as_str())],
-            false => [None, None],
-        };
-        // Many sockets are in these rooms, and have their names in common.
-        let rooms = rooms.map(|room| room.map(|room| held(room, desk.turn.hub)));
-        let [Some(whole), Some(room)] = rooms else {
+        let Some([whole, room]) = self.first_rooms(name, desk.turn.hub) else {
             if let Ok(refusal) = self.connection.refuse_unknown(name) {
                 Self::send(refusal, desk);
             }
@@ -289,6 +286,19 @@ impl SocketIo {
             recovery,
         });
         self.enter_next(name, desk);
+    }
+
+    /// The rooms that a new socket is in. Many sockets are, and have their names in common.
+    fn first_rooms(&self, name: &str, hub: &Hub) -> Option<[RoomName; 2]> {
+        if !self.settings.namespaces.has(name) {
+            return None;
+        }
+        if name == MAIN {
+            let all = WHOLE_MAIN.clone()?;
+            return Some([held(all, hub), self.room.clone()]);
+        }
+        let rooms = [whole(name)?, hub_room(name, self.room.as_str())?];
+        Some(rooms.map(|room| held(room, hub)))
     }
 
     /// Asks to be in the first room that the socket is not in. One after the other, so that
