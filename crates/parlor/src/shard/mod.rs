@@ -9,6 +9,7 @@ mod batch;
 mod calls;
 mod commands;
 mod connections;
+mod deadlines;
 mod drain;
 mod effects;
 mod flush;
