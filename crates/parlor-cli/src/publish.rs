@@ -46,14 +46,6 @@ struct Publish {
     wait: TimeText,
 }
 
-/// What is to be said.
-#[derive(Debug)]
-enum Said {
-    Text(String),
-    Binary(Vec<u8>),
-    Json(Box<RawValue>),
-}
-
 /// The arguments of `parlor publish`.
 pub(crate) fn command() -> Command {
     Publish::augment_args(Command::new("publish"))
@@ -78,18 +70,20 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         None => read_input()?,
     };
-    let said = said(&arguments, body)?;
-    if arguments.url.starts_with("http://") {
-        if arguments.name.is_some() || !arguments.wait.0.is_zero() {
-            bail!("--name and --wait are for ws:// URLs");
-        }
-        return post::publish(&url, (&arguments.room, arguments.event.as_deref()), said);
+    let payload = payload(&arguments, body)?;
+    let by_http = arguments.url.starts_with("http://");
+    if by_http && (arguments.name.is_some() || !arguments.wait.0.is_zero()) {
+        bail!("--name and --wait are for ws:// URLs");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.context("cannot start the runtime")?;
-    runtime.block_on(speak(&arguments, &url, said))
+    let event = arguments.event.as_deref();
+    match by_http {
+        true => runtime.block_on(post::publish(&url, (&arguments.room, event), payload)),
+        false => runtime.block_on(speak(&arguments, &url, payload)),
+    }
 }
 
 fn read_input() -> anyhow::Result<Vec<u8>> {
@@ -103,29 +97,24 @@ fn read_input() -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn said(arguments: &Publish, body: Vec<u8>) -> anyhow::Result<Said> {
+fn payload(arguments: &Publish, body: Vec<u8>) -> anyhow::Result<Payload> {
     if arguments.binary {
-        return Ok(Said::Binary(body));
+        return Ok(Payload::from(body));
     }
     let text = String::from_utf8(body);
     if arguments.json {
         let text = text.context("the text is not UTF-8")?;
-        let data = serde_json::from_str(&text).context("the text is not JSON")?;
-        return Ok(Said::Json(data));
+        let data: &RawValue = serde_json::from_str(&text).context("the text is not JSON")?;
+        return Ok(Payload::json(&data)?);
     }
     match text {
-        Ok(text) => Ok(Said::Text(text)),
+        Ok(text) => Ok(Payload::Text(text)),
         Err(_) => bail!("the text is not UTF-8; --binary publishes bytes"),
     }
 }
 
 /// Publishes as a member.
-async fn speak(arguments: &Publish, url: &Url, said: Said) -> anyhow::Result<ExitCode> {
-    let payload = match said {
-        Said::Text(text) => Payload::Text(text),
-        Said::Binary(bytes) => Payload::from(bytes),
-        Said::Json(data) => Payload::json(&data)?,
-    };
+async fn speak(arguments: &Publish, url: &Url, payload: Payload) -> anyhow::Result<ExitCode> {
     let wait = arguments.wait.0;
     let mut draft = Draft::new(payload).time_to_live(wait.saturating_add(TIMEOUT));
     if let Some(event) = &arguments.event {

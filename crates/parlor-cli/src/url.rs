@@ -103,11 +103,6 @@ impl Url {
     }
 }
 
-/// A value as it stands in a query.
-pub(crate) fn query_value(text: &str) -> String {
-    utf8_percent_encode(text, ESCAPED).to_string()
-}
-
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

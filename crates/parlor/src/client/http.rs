@@ -1,4 +1,5 @@
-//! As much of HTTP/1.1 as a client of ours needs: a head to write, a head to read (RFC 9112).
+//! As much of HTTP/1.1 as a client of ours needs: headers to write, a head and a body to read (RFC
+//! 9112).
 
 use std::io;
 
@@ -30,6 +31,52 @@ impl Head {
             .find(|(own, _)| own.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
+
+    /// How the body is cut (RFC 9112, section 6.3); `None` where it goes on to the end of the
+    /// connection.
+    pub(super) fn chunks(&self) -> Result<Option<Chunks>, ConnectError> {
+        let malformed = ConnectError::MalformedResponse(ResponseError::Malformed);
+        match (
+            self.value("transfer-encoding"),
+            self.value("content-length"),
+        ) {
+            (Some(_), _) => Ok(Some(Chunks::START)),
+            (None, Some(len)) => Chunks::sized(len).map(Some).ok_or(malformed),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Adds the caller's headers to the head of a request.
+///
+/// # Errors
+///
+/// [`ConnectError::MisuseRequest`] for one that cannot stand there, or is one of `ours`.
+pub(super) fn push_headers(
+    head: &mut String,
+    headers: &[(&str, &str)],
+    ours: &[&str],
+) -> Result<(), ConnectError> {
+    for (name, value) in headers {
+        let is_ours = ours.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        if is_ours || !is_name(name) || !is_value(value) {
+            return Err(ConnectError::MisuseRequest);
+        }
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    Ok(())
+}
+
+/// A token (RFC 9110, section 5.6.2).
+fn is_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+fn is_value(value: &str) -> bool {
+    !value
+        .bytes()
+        .any(|byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 /// Reads until a head is whole. `read` holds it, and what came after it.
@@ -60,6 +107,47 @@ pub(super) async fn read_head(
             return Err(ConnectError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
     }
+}
+
+/// The body of a response, of which `read` has the beginning behind the head; it is cut at
+/// `bytes_max`.
+///
+/// # Errors
+///
+/// A connection that ends before the body does, and a body that is not HTTP.
+pub(super) async fn read_body(
+    io: &mut (impl AsyncRead + Unpin + ?Sized),
+    head: &Head,
+    mut read: Vec<u8>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, ConnectError> {
+    let malformed = |_| ConnectError::MalformedResponse(ResponseError::Malformed);
+    let mut chunks = head.chunks()?;
+    read.drain(..head.len.min(read.len()));
+    let mut body = Vec::new();
+    loop {
+        let mut rest = read.as_slice();
+        match &mut chunks {
+            None => body.append(&mut read),
+            Some(chunks) => {
+                while let Some(piece) = chunks.next(&mut rest).map_err(malformed)? {
+                    body.extend_from_slice(piece);
+                }
+            }
+        }
+        if chunks == Some(Chunks::Ended) || body.len() >= bytes_max {
+            break;
+        }
+        read.clear();
+        read.reserve(4096);
+        match io.read_buf(&mut read).await? {
+            0 if chunks.is_none() => break,
+            0 => return Err(ConnectError::Io(io::ErrorKind::UnexpectedEof.into())),
+            _ => {}
+        }
+    }
+    body.truncate(bytes_max);
+    Ok(body)
 }
 
 fn find_end(read: &[u8], scanned: usize) -> Option<usize> {

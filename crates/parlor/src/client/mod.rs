@@ -9,6 +9,7 @@
 //! | [`Builder::connect`] | one | frames to any server | frames |
 //! | [`Builder::session`] | one after the other | to rooms, in a bounded queue while offline | rooms, in order, none twice, gaps told |
 //! | [`Builder::event_stream`] | one after the other | | the same, from any server of event streams |
+//! | [`Builder::publish`] | one for each message | to a room, as nobody | |
 //!
 //! All of it needs a tokio runtime of any flavour, with its I/O and time enabled.
 //!
@@ -40,6 +41,7 @@ mod events;
 mod http;
 mod message;
 mod proxy;
+mod publish;
 pub mod session;
 mod socket;
 #[cfg(feature = "tls")]
@@ -55,6 +57,7 @@ pub use self::error::{ConnectError, Refusal, SocketError};
 pub use self::events::{EventStream, EventStreamBuilder};
 pub use self::message::{Event, Message};
 pub use self::proxy::Proxies;
+pub use self::publish::Receipt;
 pub use self::session::{Session, SessionBuilder};
 pub use self::socket::Socket;
 pub use self::url::{MalformedUrl, Url};

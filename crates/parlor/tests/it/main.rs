@@ -6,6 +6,7 @@ mod backlog;
 mod client_events;
 mod client_example;
 mod client_faults;
+mod client_publish;
 mod client_session;
 mod client_socket;
 mod client_support;

@@ -4,10 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parlor_hub::{MemberId, MessageId};
-use parlor_proto::{
-    sse::{self, Decoder, LimitEventBytes, MEDIA_TYPE},
-    websocket::handshake::ResponseError,
-};
+use parlor_proto::sse::{self, Decoder, LimitEventBytes, MEDIA_TYPE};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -419,20 +416,9 @@ async fn ask(mut io: BoxedIo, request: &str) -> Result<Open, ConnectError> {
             what: "event streams",
         });
     }
-    let chunks = match (
-        head.value("transfer-encoding"),
-        head.value("content-length"),
-    ) {
-        (Some(_), _) => Some(Chunks::START),
-        (None, Some(len)) => Some(Chunks::sized(len).ok_or_else(malformed_head)?),
-        (None, None) => None,
-    };
+    let chunks = head.chunks()?;
     read.drain(..head.len.min(read.len()));
     Ok(Open { io, read, chunks })
-}
-
-fn malformed_head() -> ConnectError {
-    ConnectError::MalformedResponse(ResponseError::Malformed)
 }
 
 /// The request for a stream, head and all.
@@ -447,13 +433,7 @@ pub(super) fn request(
         way.target.path,
         way.target.host_header(),
     );
-    for (name, value) in way.headers(builder) {
-        let ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours));
-        if ours || !is_name(name) || !is_value(value) {
-            return Err(ConnectError::MisuseRequest);
-        }
-        head.extend([name, ": ", value, "\r\n"]);
-    }
+    http::push_headers(&mut head, &way.headers(builder), &OURS)?;
     if let Some(id) = last_id {
         // Whatever a stream may call its events can be told back to its server.
         if !sse::is_field_safe(id) {
@@ -477,15 +457,3 @@ const OURS: [&str; 9] = [
     "te",
     "upgrade",
 ];
-
-/// A token (RFC 9110, section 5.6.2).
-fn is_name(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token)
-}
-
-fn is_value(value: &str) -> bool {
-    !value
-        .bytes()
-        .any(|byte| byte.is_ascii_control() && byte != b'\t')
-}
