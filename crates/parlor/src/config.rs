@@ -4,6 +4,7 @@
 //! uses [`Config::set`], which knows every setting by its key; the same table ([`SETTINGS`]) gives
 //! the command line its flags and the documentation its rows.
 
+mod cookie;
 mod cors;
 mod engineio;
 mod rows;
@@ -19,6 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::cookie::{Cookie, CookiePriority, SameSite};
 pub use self::cors::{Cors, CorsOrigins, Preflight};
 pub use self::engineio::{EngineIo, Transports};
 pub use self::settings::{Group, Setting, nearest_key, same_key};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Cors, Deflate};
+use super::{Cookie, Cors, Deflate};
 
 /// How Engine.IO is served at one path: below Socket.IO
 /// ([`SocketIo::engine`](super::SocketIo::engine)), or by itself
@@ -36,8 +36,9 @@ pub struct EngineIo {
     /// is as with all doors: the policy's origins are let in, their own origin is told, and
     /// credentials are allowed.
     pub cors: Option<Cors>,
-    /// The name of a cookie that tells a new client its session's id. Default: none.
-    pub cookie: Option<String>,
+    /// The cookie that tells a new client its session's id, in the answer that opens the session.
+    /// Nothing here reads it; a balancer may. Default: none.
+    pub cookie: Option<Cookie>,
     /// Answers of polling of so many bytes are compressed for clients that accept gzip or deflate;
     /// 0 compresses none. Default: 1,024.
     pub compress_bytes_min: usize,

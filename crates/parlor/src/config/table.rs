@@ -384,15 +384,15 @@ pub static SETTINGS: &[Setting<Config>] = &[
     Setting {
         key: "socketio_cookie",
         group: Group::SocketIo,
-        value: "NAME",
+        value: "COOKIE",
         default: Some("none"),
-        help: "Tells a new client the id of its session in a cookie of this name.",
+        help: "Tells a new client the id of its session in a cookie of this name, with `Path=/; HttpOnly; SameSite=Lax`, or with those that follow the name instead: `io; Path=/chat; Secure`.",
         list: false,
         apply: |config, text| {
-            config.socketio.engine.cookie = Some(text::token(text)?);
+            config.socketio.engine.cookie = Some(text.parse()?);
             Ok(())
         },
-        show: |config| config.socketio.engine.cookie.clone(),
+        show: |config| { config.socketio.engine.cookie.as_ref() }.map(ToString::to_string),
     },
     deep_size!(
         "socketio_compress_bytes_min",

@@ -9,7 +9,7 @@ use crate::{
     config::{self, Config, CorsOrigins, EngineIo, Preflight, Transports},
     door::{
         self,
-        engineio::{Applications, Ids, Mount},
+        engineio::{Applications, Ids, Mount, SetCookie},
     },
     embed::{Door, Doors, engineio::Hooks, socketio::Io},
     metrics,
@@ -110,7 +110,10 @@ pub(super) fn mount(
             },
             ..engineio::Options::default()
         },
-        cookie: engine.cookie.as_deref().map(Into::into),
+        cookie: engine.cookie.as_ref().map(|cookie| SetCookie {
+            name: cookie.name.as_str().into(),
+            attributes: cookie.attributes().into(),
+        }),
         compress_from: (engine.compress_bytes_min > 0).then_some(engine.compress_bytes_min),
         cors: engine.cors.as_ref().map(|cors| Arc::new(cors_of(cors))),
         deflate: super::deflate_policy(engine.deflate),

@@ -10,7 +10,7 @@ use std::{
 
 use parlor::{
     Server,
-    config::{ClientFiles, Cors, CorsOrigins, Deflate, EngineIo},
+    config::{ClientFiles, Cookie, Cors, CorsOrigins, Deflate, EngineIo},
     engineio::{Event, Hooks, RequestError, Session},
     socketio::SocketIo,
 };
@@ -125,10 +125,41 @@ fn serve(io: &SocketIo, hooks: Hooks) -> TestServer {
         |config| {
             config.shards = NonZero::new(3);
             config.socketio.engine.legacy = true;
-            config.socketio.engine.cookie = Some("io".to_owned());
+            config.socketio.engine.cookie = Some(Cookie::default());
         },
         |builder| builder.socketio(io).engineio_hooks("/socket.io/", hooks),
     )
+}
+
+#[test]
+fn the_answer_that_opens_a_session_has_its_cookie() {
+    let io = SocketIo::new();
+    let _ = io.of("/");
+    let attributes = "; Max-Age=60; Domain=example.org; Path=/chat; Secure; SameSite=None";
+    let server = TestServer::build(
+        |config| config.socketio.engine.cookie = Some(format!("sid{attributes}").parse().unwrap()),
+        |builder| builder.socketio(&io),
+    );
+    let open = plain(&server, "GET", POLL, "");
+    let (_, id) = open.split_once(r#"0{"sid":""#).unwrap();
+    let (id, _) = id.split_once('"').unwrap();
+    let cookie = format!("sid={id}{attributes}");
+    assert_eq!(field(&open, "set-cookie"), Some(&*cookie));
+    // No other answer tells it.
+    let session = format!("{POLL}&sid={id}");
+    let post = plain(&server, "POST", &session, "40");
+    assert!(post.ends_with("\r\nok"), "{post}");
+    let get = plain(&server, "GET", &session, "");
+    assert!(get.contains(r#"40{"sid":""#), "{get}");
+    for answer in [&post, &get] {
+        assert_eq!(field(answer, "set-cookie"), None);
+    }
+    let (_, trial) = handshake(&server, &format!("{SOCKET}&sid={id}"));
+    assert_eq!(field(&trial, "set-cookie"), None, "{trial}");
+    let (_, socket) = handshake(&server, SOCKET);
+    let told = field(&socket, "set-cookie").unwrap();
+    let told = told.strip_prefix("sid=").unwrap();
+    assert!(told.ends_with(attributes), "{told}");
 }
 
 #[test]

@@ -54,8 +54,8 @@ pub(crate) struct Mount {
     pub(crate) door: Door,
     /// The settings of its sessions.
     pub(crate) options: Options,
-    /// The name of the cookie that tells the id of a new session; none for none.
-    pub(crate) cookie: Option<Box<str>>,
+    /// The cookie that tells the id of a new session; none for none.
+    pub(crate) cookie: Option<SetCookie>,
     /// Answers to GETs of at least so many bytes are compressed; none never.
     pub(crate) compress_from: Option<usize>,
     /// What pages of other origins are told, where the path says that itself.
@@ -72,6 +72,14 @@ pub(crate) struct Mount {
     pub(crate) applications: Box<dyn Applications>,
 }
 
+/// A cookie, but for its value.
+#[derive(Debug)]
+pub(crate) struct SetCookie {
+    pub(crate) name: Box<str>,
+    /// As they stand behind the value.
+    pub(crate) attributes: Box<str>,
+}
+
 impl fmt::Debug for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mount")
@@ -83,8 +91,8 @@ impl fmt::Debug for Mount {
 impl Mount {
     /// What sets the cookie of a new session.
     fn cookie_of(&self, sid: &str) -> Option<String> {
-        let name = self.cookie.as_ref()?;
-        Some(format!("{name}={sid}; Path=/; HttpOnly; SameSite=Lax"))
+        let SetCookie { name, attributes } = self.cookie.as_ref()?;
+        Some(format!("{name}={sid}{attributes}"))
     }
 
     /// The session that an id stands for, if there is one.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 mod polling;
 mod upgrade;
 
-use super::{Application, Applications, Forbidden, Mount, Opening, Port};
+use super::{Application, Applications, Forbidden, Mount, Opening, Port, SetCookie};
 use crate::{
     Config, Server,
     door::{Item, News, Tools, Turn},
@@ -142,7 +142,10 @@ impl TestServer {
             path: "/engine.io/".into(),
             door: Door::EngineIo,
             options,
-            cookie: cookie.map(Into::into),
+            cookie: cookie.map(|name| SetCookie {
+                name: name.into(),
+                attributes: "; Path=/; HttpOnly; SameSite=Lax".into(),
+            }),
             compress_from: Some(1024),
             deflate: parlor_proto::websocket::deflate::Policy::new(
                 parlor_proto::websocket::deflate::Mode::Off,
