@@ -28,7 +28,7 @@ use crate::{
         self, Door, Doors, FailedHandshake, Handler, Head, Link, OnFailed, PatternError, Refusal,
         Routes, ServerHandle,
         engineio::{Hooks, Opener},
-        socketio::Io,
+        socketio::{Io, OwnParser},
     },
     front,
     handle::Handle,
@@ -68,6 +68,7 @@ pub struct Server {
     endpoints: Arc<Routes>,
     /// Where Engine.IO is spoken.
     mounts: Arc<[Arc<Mount>]>,
+    parser: Option<OwnParser>,
     doors: Doors,
     failed: Option<OnFailed>,
     metrics: Arc<Metrics>,
@@ -315,6 +316,7 @@ impl Builder {
             doors,
             endpoints: Arc::new(self.endpoints),
             mounts: mounts.into(),
+            parser: self.socketio.as_ref().and_then(|io| io.parser()),
             assets: assets.transpose()?,
             bundle,
             visit_policy,
@@ -710,6 +712,7 @@ impl Server {
             failed: self.failed.clone(),
             endpoints: Arc::clone(&self.endpoints),
             mounts: Arc::clone(&self.mounts),
+            parser: self.parser.clone(),
             link: Arc::clone(&self.link),
             sse_gzip: config.sse_gzip == SseGzip::Shared,
             rates: door::Rates {

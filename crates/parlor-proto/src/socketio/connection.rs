@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use super::decoder::Decoder;
+use super::decoder::{self, Decoder};
 use super::encoder::Encoded;
 use super::options::{Limits, Options, Parser, Parsers};
 use super::packet::{Packet, PacketType, Version};
@@ -155,23 +155,38 @@ impl Connection {
         }
     }
 
+    /// A packet came in that a decoder of the embedder's has read. It is checked as the others are
+    /// ([`Limits`]), and its whole against [`Limits::packet_bytes_max`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Connection::text`].
+    pub fn packet<'a>(
+        &mut self,
+        mut packet: Packet<'a>,
+        options: &Options,
+    ) -> Result<Option<Event<'a>>, Error> {
+        decoder::check(&packet, &options.limits)?;
+        packet.msgpack = None;
+        self.accept_packet(packet, &options.limits)
+    }
+
     /// Lets the client into a namespace: the id of the new socket, and its private id where its
     /// state can be recovered. Returns what to send.
     ///
     /// # Errors
     ///
     /// [`Misuse::NotConnecting`].
-    pub fn accept(
+    pub fn accept<'n>(
         &mut self,
-        namespace: &str,
+        namespace: &'n str,
         sid: &str,
         pid: Option<&str>,
-    ) -> Result<Encoded, Misuse> {
+    ) -> Result<Packet<'n>, Misuse> {
         let slot = self.connecting(namespace)?;
         slot.state = State::Connected;
         self.connect_deadline = None;
-        let packet = Packet::connect(self.version, namespace, sid, pid);
-        Ok(self.encode(&packet))
+        Ok(Packet::connect(self.version, namespace, sid, pid))
     }
 
     /// Refuses a namespace, with a message and maybe data as JSON text. Returns what to send.
@@ -179,16 +194,16 @@ impl Connection {
     /// # Errors
     ///
     /// [`Misuse::NotConnecting`].
-    pub fn refuse(
+    pub fn refuse<'n>(
         &mut self,
-        namespace: &str,
+        namespace: &'n str,
         message: &str,
         data: Option<&str>,
-    ) -> Result<Encoded, Misuse> {
+    ) -> Result<Packet<'n>, Misuse> {
         self.connecting(namespace)?;
         self.remove(namespace);
-        let packet = Packet::connect_error(self.version, namespace, message, data);
-        Ok(self.encode(&packet))
+        let version = self.version;
+        Ok(Packet::connect_error(version, namespace, message, data))
     }
 
     /// Refuses a namespace that there is not. Returns what to send.
@@ -196,10 +211,10 @@ impl Connection {
     /// # Errors
     ///
     /// [`Misuse::NotConnecting`].
-    pub fn refuse_unknown(&mut self, namespace: &str) -> Result<Encoded, Misuse> {
+    pub fn refuse_unknown<'n>(&mut self, namespace: &'n str) -> Result<Packet<'n>, Misuse> {
         self.connecting(namespace)?;
         self.remove(namespace);
-        Ok(self.encode(&Packet::invalid_namespace(namespace)))
+        Ok(Packet::invalid_namespace(namespace))
     }
 
     /// Disconnects the client from a namespace. Returns what to send. Packets of the client that
@@ -208,19 +223,19 @@ impl Connection {
     /// # Errors
     ///
     /// [`Misuse::NotConnected`].
-    pub fn disconnect(&mut self, namespace: &str) -> Result<Encoded, Misuse> {
+    pub fn disconnect<'n>(&mut self, namespace: &'n str) -> Result<Packet<'n>, Misuse> {
         let slot = self.connected(namespace)?;
         *slot = Slot::new(namespace, State::Left);
-        Ok(self.encode(&Packet::disconnect(namespace)))
+        Ok(Packet::disconnect(namespace))
     }
 
     /// Disconnects the client from all namespaces, before the session is closed. Returns what to
     /// send.
-    pub fn disconnect_all(&mut self) -> Vec<Encoded> {
+    pub fn disconnect_all(&mut self) -> Vec<Packet<'static>> {
         let slots = std::mem::take(&mut self.slots);
         let connected = slots.iter().filter(|slot| slot.state == State::Connected);
         connected
-            .map(|slot| self.encode(&Packet::disconnect(slot.namespace())))
+            .map(|slot| Packet::disconnect(slot.namespace()).into_owned())
             .collect()
     }
 

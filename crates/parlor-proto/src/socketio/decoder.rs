@@ -108,6 +108,26 @@ const fn check_bytes(bytes: usize, bytes_max: usize) -> Result<(), DecodeError> 
     Ok(())
 }
 
+/// Checks a packet that somebody else has read.
+pub(super) fn check(packet: &Packet<'_>, limits: &Limits) -> Result<(), DecodeError> {
+    let attachments_max = limits.attachments_max;
+    let attachments = packet.attachments.len();
+    if attachments > attachments_max {
+        return Err(DecodeError::LimitAttachments { attachments_max });
+    }
+    if attachments > 0 && !matches!(packet.kind, PacketType::Event | PacketType::Ack) {
+        return Err(DecodeError::MalformedAttachments);
+    }
+    check_bytes(packet.payload_bytes(), limits.packet_bytes_max)?;
+    if !packet.namespace.starts_with('/') {
+        return Err(DecodeError::MalformedNamespace);
+    }
+    if packet.id.is_some_and(|id| id > ID_MAX) {
+        return Err(DecodeError::MalformedId);
+    }
+    payload::check(packet.kind, packet.payload.as_deref(), attachments)
+}
+
 /// Reads the text of a packet; also how many attachments it announces.
 pub(super) fn parse(
     text: &str,

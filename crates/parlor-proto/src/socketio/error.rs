@@ -17,7 +17,7 @@ pub enum DecodeError {
     /// An acknowledgement id over 2^53 - 1, or that is no whole number.
     #[error("broken acknowledgement id")]
     MalformedId,
-    /// A namespace that does not begin with `/` (msgpack).
+    /// A namespace that does not begin with `/` (not in text).
     #[error("broken namespace")]
     MalformedNamespace,
     /// A payload that is not JSON.
@@ -47,6 +47,9 @@ pub enum DecodeError {
     /// An extension type of MessagePack that has no meaning here.
     #[error("unknown extension type")]
     UnsupportedExtension,
+    /// A message that the embedder's decoder does not take.
+    #[error("not a packet of the embedder's parser")]
+    MalformedForeign,
     /// More attachments than [`Limits::attachments_max`](super::Limits::attachments_max).
     #[error("more attachments than the limit of {attachments_max}")]
     LimitAttachments {

@@ -4,7 +4,8 @@
 //! A [`Connection`] is fed the messages of a session ([`crate::engineio::Session`]) and the time; it
 //! says who connects to which namespace, which events and acknowledgements came, and what is due.
 //! What is sent is a [`Packet`], [encoded](Packet::encode) in the client's way of writing: text with
-//! attachments, or MessagePack. [`Decoder`] and [`msgpack`] are the codecs.
+//! attachments, or MessagePack; or in a way of the embedder's, who then hands what came in to
+//! [`Connection::packet`]. [`Decoder`] and [`msgpack`] are the codecs.
 //!
 //! Payloads stay the text that they came as. They are checked in one pass that is not recursive
 //! (JSON as RFC 8259 has it, at most 128 deep, placeholders), and can be passed on as they are;
@@ -29,7 +30,8 @@
 //! };
 //! assert_eq!((&*namespace, auth.as_deref()), ("/chat", Some(r#"{"token":"123"}"#)));
 //! let answer = connection.accept(&namespace, "wZX3oN0bSVIhsaknAAAI", None)?;
-//! assert_eq!(answer.head, Message::from(r#"0/chat,{"sid":"wZX3oN0bSVIhsaknAAAI"}"#));
+//! let answer = connection.encode(&answer).head;
+//! assert_eq!(answer, Message::from(r#"0/chat,{"sid":"wZX3oN0bSVIhsaknAAAI"}"#));
 //!
 //! let event = connection.text(r#"2/chat,7["hello",{"a":[1,2]}]"#, &options)?;
 //! let Some(Event::Event(packet)) = event else {

@@ -22,7 +22,7 @@ use super::{
     sse,
 };
 use crate::{
-    embed::{Caller, Doors, Link, OnFailed, Routes},
+    embed::{Caller, Doors, Link, OnFailed, Routes, socketio::OwnParser},
     metrics::Traffic,
 };
 
@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) endpoints: Arc<Routes>,
     /// Where Engine.IO is spoken.
     pub(crate) mounts: Arc<[Arc<Mount>]>,
+    /// How Socket.IO is written, where the embedder has said it.
+    pub(crate) parser: Option<OwnParser>,
     /// Who is told of failed handshakes.
     pub(crate) failed: Option<OnFailed>,
     /// Their way into the shards.
@@ -186,7 +188,8 @@ impl Tools {
                 self.text = text;
             }
             SOCKETIO.. => {
-                socketio::encode(form - SOCKETIO, item, &mut self.packet, out);
+                let form = (form - SOCKETIO, self.settings.parser.as_ref());
+                socketio::encode(form, item, &mut self.packet, out);
                 self.packet.shrink_to(KEEP_BYTES);
             }
             _ => {

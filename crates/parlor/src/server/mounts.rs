@@ -30,6 +30,7 @@ pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>, hooks: Hooks)
         },
         echo: config.socketio.echo,
         recovery_ms: crate::shard::millis(config.socketio.recovery),
+        parser: handlers.as_ref().and_then(|io| io.parser()),
     };
     let settings = Arc::new(settings);
     let clients = handlers.as_ref().map(|io| io.clients());

@@ -256,6 +256,18 @@ fn the_engineio_suite_example_says_everything_again() {
 }
 
 #[test]
+fn the_socketio_parser_example_reads_backwards() {
+    let example = Example::start("socketio_parser");
+    let mut client = example.websocket("/socket.io/?EIO=4&transport=websocket");
+    client.send_text("40");
+    receive_until(&mut client, |text| {
+        text.starts_with(r#"4}""#) && text.ends_with("0")
+    });
+    client.send_text(r#"4]"aet","egassem"[72"#);
+    receive_until(&mut client, |text| text == r#"4]"aet"[73"#);
+}
+
+#[test]
 fn the_socketio_chat_example_asks_who_comes() {
     let example = Example::start("socketio_chat");
     let mut client = example.websocket("/socket.io/?EIO=4&transport=websocket");

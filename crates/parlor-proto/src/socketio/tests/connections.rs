@@ -61,7 +61,12 @@ fn said(event: Result<Option<Event<'_>>, Error>) -> String {
     }
 }
 
-fn head(encoded: Result<Encoded, Misuse>) -> String {
+/// A packet in text, or as the connection writes it.
+fn head(packet: Result<Packet<'_>, Misuse>) -> String {
+    written(packet.map(|packet| packet.encode(Parser::Json)))
+}
+
+fn written(encoded: Result<Encoded, Misuse>) -> String {
     match encoded.map(|encoded| encoded.head) {
         Ok(Message::Text(text)) => text.as_str().to_owned(),
         Ok(Message::Binary(bytes)) => hex(&bytes),
@@ -377,7 +382,8 @@ fn the_first_packet_shows_how_a_client_writes() {
     );
     assert_eq!(bench.connection.parser(), Parser::Msgpack);
     let sid = "83a47479706500a46461746181a3736964a153a36e7370a12f";
-    assert_eq!(head(bench.connection.accept("/", "S", None)), sid);
+    let answer = bench.connection.accept("/", "S", None).unwrap();
+    assert_eq!(written(Ok(bench.connection.encode(&answer))), sid);
     assert_eq!(
         bench.text("0/a"),
         "parse error: text where MessagePack is spoken"
@@ -394,6 +400,60 @@ fn the_first_packet_shows_how_a_client_writes() {
     bench.options.parsers = Parsers::Msgpack;
     bench.connection = Connection::new(Version::V5, &bench.options, START);
     assert!(bench.text("0").starts_with("parse error"));
+}
+
+#[test]
+fn packets_of_another_decoder_are_checked_alike() {
+    let event = || Packet::event("/", "a", [r#"{"_placeholder":true,"num":0}"#]);
+    let with = |count: usize| event().with_attachments(vec![vec![1].into(); count]);
+    let take = |packet| {
+        let mut bench = Bench::connected();
+        said(bench.connection.packet(packet, &bench.options))
+    };
+    assert_eq!(
+        take(event().with_id(Some(7))),
+        take_text(r#"27["a",{"_placeholder":true,"num":0}]"#)
+    );
+    assert!(take(with(1)).starts_with("event "));
+    let mut packed = event();
+    packed.msgpack = Some(vec![0xc0].into());
+    assert_eq!(take(packed), take(event()));
+    let deep = "[".repeat(129) + &"]".repeat(129);
+    let rows = [
+        (Packet::event("/", "connect", []), "event name"),
+        (Packet::event("/", "a", ["{"]), "not JSON"),
+        (Packet::event("/", "a", [&*deep]), "too deep"),
+        (event().with_id(Some(1 << 53)), "acknowledgement id"),
+        (Packet::event("chat", "a", []), "broken namespace"),
+        (with(11), "limit of 10"),
+        (
+            Packet::event("/", "a", []).with_attachments(vec![vec![0; 2_000_000].into()]),
+            "2000000",
+        ),
+        (
+            Packet::event("/", "a", [r#"{"_placeholder":true,"num":1}"#])
+                .with_attachments(vec![vec![1].into()]),
+            "placeholder",
+        ),
+        (
+            Packet::disconnect("/").with_attachments(vec![vec![1].into()]),
+            "number of attachments",
+        ),
+    ];
+    for (packet, expected) in rows {
+        let said = take(packet);
+        assert!(
+            said.starts_with("parse error: ") && said.contains(expected),
+            "{said}"
+        );
+    }
+    assert!(take(Packet::disconnect("/x")).starts_with("forced server close"));
+    assert!(take(Packet::invalid_namespace("/")).starts_with("forced server close"));
+}
+
+/// What a connection in the main namespace says of a text.
+fn take_text(text: &str) -> String {
+    Bench::connected().text(text)
 }
 
 #[test]

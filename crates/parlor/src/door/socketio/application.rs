@@ -24,7 +24,7 @@ use crate::{
     },
     embed::{
         Head,
-        socketio::{Io, ToSocket},
+        socketio::{Incoming, Io, ToSocket},
     },
 };
 
@@ -122,6 +122,19 @@ fn connect(
 }
 
 impl SocketIo {
+    /// A message in a way of the server's own.
+    fn decode(&mut self, message: Incoming<'_>) -> Result<Option<Event<'static>>, Error> {
+        let settings = Arc::clone(&self.settings);
+        let (Some(parser), options) = (&settings.parser, &settings.options) else {
+            return Ok(None);
+        };
+        let decoding = self.rare().decoding.get_or_insert_default();
+        match parser.decode(decoding, message, &options.limits)? {
+            Some(packet) => self.connection.packet(packet, options),
+            None => Ok(None),
+        }
+    }
+
     fn take(
         &mut self,
         event: Result<Option<Event<'_>>, Error>,
@@ -147,14 +160,20 @@ impl Application for SocketIo {
 
     fn text(&mut self, text: &str, port: &mut Port<'_>, turn: &mut Turn<'_>) {
         if port.is_open() {
-            let event = self.connection.text(text, &self.settings.options);
+            let event = match self.settings.parser {
+                None => self.connection.text(text, &self.settings.options),
+                Some(_) => self.decode(Incoming::Text(text)),
+            };
             self.take(event, port, turn);
         }
     }
 
     fn binary(&mut self, bytes: &[u8], port: &mut Port<'_>, turn: &mut Turn<'_>) {
         if port.is_open() {
-            let event = self.connection.binary(bytes, &self.settings.options);
+            let event = match self.settings.parser {
+                None => self.connection.binary(bytes, &self.settings.options),
+                Some(_) => self.decode(Incoming::Binary(bytes)),
+            };
             self.take(event, port, turn);
         }
     }
@@ -181,23 +200,28 @@ impl Application for SocketIo {
                 Item::Notice(..) | Item::Broadcast(_) => Some(packet),
             };
             let Some(packet) = packet else { continue };
-            let plain = is_plain(item);
-            for message in self.connection.encode(&packet) {
-                match plain {
-                    true => port.send_plain(message),
-                    false => port.send(message),
-                }
-            }
+            self.send_as(&packet, !is_plain(item), port);
         }
     }
 
     fn form(&self, version: Version) -> Option<u8> {
-        // Each event of a recoverable socket has a place of its own.
-        (!self.recovers()).then_some(SOCKETIO + wire::form(version, self.connection.parser()))
+        if self.recovers() {
+            // Each event of a recoverable socket has a place of its own.
+            return None;
+        }
+        let form = match &self.settings.parser {
+            None => wire::form(version, self.connection.parser()),
+            Some(_) => wire::own_form(version)?,
+        };
+        Some(SOCKETIO + form)
     }
 
     fn boundary(&self, frames: &[u8], sent: usize) -> usize {
-        wire::boundary(frames, sent)
+        match &self.settings.parser {
+            None => wire::boundary(frames, sent),
+            // Nobody but the parser knows where its packets end.
+            Some(_) => frames.len(),
+        }
     }
 
     fn next_deadline(&self) -> Option<u64> {

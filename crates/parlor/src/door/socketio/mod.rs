@@ -34,7 +34,7 @@ use self::{
 };
 use super::{News, Turn, engineio::Port};
 
-use crate::embed::socketio::Claim;
+use crate::embed::socketio::{Claim, Decoding, OwnParser};
 
 /// Requests of one connection whose answer has not come; one more is refused.
 const PENDING_MAX: usize = 256;
@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) echo: bool,
     /// Milliseconds that a session is kept for a client that comes back; 0 keeps none.
     pub(crate) recovery_ms: u64,
+    /// How packets are written; none where the client shows it.
+    pub(crate) parser: Option<OwnParser>,
 }
 
 /// The Socket.IO of one Engine.IO session.
@@ -78,6 +80,8 @@ struct Rare {
     engine_id: Option<Box<str>>,
     /// While sessions are being restored.
     wanted: Option<Box<Wanted>>,
+    /// Where the server has a parser of its own.
+    decoding: Option<Box<Decoding>>,
     /// The connection is lost; until then the member stays: milliseconds of the shard's clock.
     stays_until: Option<u64>,
 }
@@ -244,9 +248,19 @@ impl SocketIo {
         }
     }
 
-    fn send(packet: socketio::Encoded, desk: &mut Desk<'_, '_, '_>) {
-        for message in packet {
-            desk.port.send(message);
+    fn send(&self, packet: &Packet<'_>, desk: &mut Desk<'_, '_, '_>) {
+        self.send_as(packet, true, desk.port);
+    }
+
+    /// Sends a packet, which may be compressed or not.
+    fn send_as(&self, packet: &Packet<'_>, compress: bool, port: &mut Port<'_>) {
+        let send = |message| match compress {
+            true => port.send(message),
+            false => port.send_plain(message),
+        };
+        match &self.settings.parser {
+            None => self.connection.encode(packet).into_iter().for_each(send),
+            Some(parser) => parser.encode(packet).into_iter().for_each(send),
         }
     }
 
@@ -271,7 +285,7 @@ impl SocketIo {
         }
         let Some([whole, room]) = self.first_rooms(name, desk.turn.hub) else {
             if let Ok(refusal) = self.connection.refuse_unknown(name) {
-                Self::send(refusal, desk);
+                self.send(&refusal, desk);
             }
             return;
         };
@@ -369,7 +383,7 @@ impl SocketIo {
             let handle = socket.live.as_ref().map(|live| live.handle.clone());
             let sockets = &mut desk.turn.tools.sockets;
             sockets.add(id, desk.turn.key, namespace, handle);
-            Self::send(accepted, desk);
+            self.send(&accepted, desk);
             if let Some(pid) = pid {
                 self.note_pid(pid, desk.turn);
             }
@@ -380,7 +394,7 @@ impl SocketIo {
     fn refuse(&mut self, name: &str, reason: Refused, desk: &mut Desk<'_, '_, '_>) {
         self.forget(name, None, desk.turn);
         if let Ok(refusal) = self.connection.refuse(name, &reason.to_string(), None) {
-            Self::send(refusal, desk);
+            self.send(&refusal, desk);
         }
     }
 
@@ -411,7 +425,7 @@ impl SocketIo {
             && self.connection.is_connected(namespace)
         {
             let packet = Packet::ack(namespace, id, [argument]);
-            Self::send(self.connection.encode(&packet), desk);
+            self.send(&packet, desk);
         }
     }
 

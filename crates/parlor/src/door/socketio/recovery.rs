@@ -396,7 +396,7 @@ impl SocketIo {
         };
         if let Some(packet) = packet {
             let offset = recovery.keep(kept);
-            Self::send(self.connection.encode(&packet.with_argument(&offset)), desk);
+            self.send(&packet.with_argument(&offset), desk);
         }
     }
 

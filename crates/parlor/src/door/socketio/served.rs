@@ -72,7 +72,7 @@ impl SocketIo {
         let rules = served.io.find(name, auth.unwrap_or("{}"));
         let Some(rules) = rules.filter(|_| whole(name).is_some()) else {
             if let Ok(refusal) = self.connection.refuse_unknown(name) {
-                Self::send(refusal, desk);
+                self.send(&refusal, desk);
             }
             return;
         };
@@ -192,7 +192,7 @@ impl SocketIo {
                 self.forget(namespace, None, desk.turn);
                 let refusal = self.connection.refuse(namespace, &message, data.as_deref());
                 if let Ok(refusal) = refusal {
-                    Self::send(refusal, desk);
+                    self.send(&refusal, desk);
                 }
             }
             Act::Emit {
@@ -209,7 +209,7 @@ impl SocketIo {
             Act::Ack { id, packed } => {
                 if self.connection.is_connected(namespace) {
                     let packet = packed.into_packet(PacketType::Ack, namespace);
-                    Self::send(self.connection.encode(&packet.with_id(Some(id))), desk);
+                    self.send(&packet.with_id(Some(id)), desk);
                 }
             }
             Act::Join(rooms, mut answer) => {
@@ -269,12 +269,7 @@ impl SocketIo {
             packet = packet.with_argument(&offset);
         }
         desk.turn.tools.traffic.messages_out += 1;
-        for message in self.connection.encode(&packet) {
-            match compress {
-                true => desk.port.send(message),
-                false => desk.port.send_plain(message),
-            }
-        }
+        self.send_as(&packet, compress, desk.port);
     }
 
     fn join_room(
@@ -368,12 +363,12 @@ impl SocketIo {
     /// Disconnects the client from a namespace.
     fn disconnect(&mut self, namespace: &str, desk: &mut Desk<'_, '_, '_>) {
         match self.connection.disconnect(namespace) {
-            Ok(goodbye) => Self::send(goodbye, desk),
+            Ok(goodbye) => self.send(&goodbye, desk),
             Err(_) => {
                 // It was not let in yet.
                 let refusal = self.connection.refuse(namespace, "disconnected", None);
                 if let Ok(refusal) = refusal {
-                    Self::send(refusal, desk);
+                    self.send(&refusal, desk);
                 }
             }
         }

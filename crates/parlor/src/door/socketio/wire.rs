@@ -2,19 +2,22 @@
 
 use bytes::BytesMut;
 use parlor_proto::{
-    engineio::{self, packet::PacketType},
-    socketio::{Parser, msgpack},
+    engineio::{self, Message, packet::PacketType},
+    socketio::{Packet, Parser, msgpack},
     websocket::frame::{self, Flags, OpCode},
 };
 
 use super::{super::Item, said::packet_of};
+use crate::embed::socketio::OwnParser;
 
-/// How many forms there are: text over Engine.IO 4, text over Engine.IO 3, MessagePack.
-pub(crate) const FORMS: u8 = 3;
+/// How many forms there are: text over Engine.IO 4, text over Engine.IO 3, MessagePack, and the
+/// server's own over Engine.IO 4.
+pub(crate) const FORMS: u8 = 4;
 
 const TEXT: u8 = 0;
 const TEXT_V3: u8 = 1;
 const MSGPACK: u8 = 2;
+const OWN: u8 = 3;
 
 /// The form of a client, counted from 0.
 pub(super) const fn form(version: engineio::Version, parser: Parser) -> u8 {
@@ -25,12 +28,44 @@ pub(super) const fn form(version: engineio::Version, parser: Parser) -> u8 {
     }
 }
 
+/// The form of a client where the server has a parser of its own. Over Engine.IO 3 there is none:
+/// such clients are few.
+pub(super) fn own_form(version: engineio::Version) -> Option<u8> {
+    (version == engineio::Version::V4).then_some(OWN)
+}
+
+/// Appends an item as whole frames, as the server's own parser writes it.
+fn encode_own(parser: &OwnParser, packet: &Packet<'_>, text: &mut String, out: &mut BytesMut) {
+    for message in parser.encode(packet) {
+        match message {
+            Message::Text(said) => {
+                text.clear();
+                text.push(char::from(PacketType::Message.digit()));
+                text.push_str(said.as_str());
+                frame::encode(out, Flags::FIN, OpCode::Text, text.as_bytes());
+            }
+            Message::Binary(bytes) => frame::encode(out, Flags::FIN, OpCode::Binary, &bytes),
+        }
+    }
+}
+
 /// Appends an item as whole frames: a packet's text, and its attachments right behind it. Nothing
 /// where Socket.IO has no word for it. `text` is working memory.
-pub(crate) fn encode(form: u8, item: &Item, text: &mut String, out: &mut BytesMut) {
+pub(crate) fn encode(
+    (form, own): (u8, Option<&OwnParser>),
+    item: &Item,
+    text: &mut String,
+    out: &mut BytesMut,
+) {
     let Some(packet) = packet_of(item) else {
         return;
     };
+    if form == OWN {
+        if let Some(own) = own {
+            encode_own(own, &packet, text, out);
+        }
+        return;
+    }
     if form == MSGPACK {
         let bytes = msgpack::encode(&packet);
         return frame::encode(out, Flags::FIN, OpCode::Binary, &bytes);

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     super::{BoxError, Link, SendError},
-    Args, Broadcast, DisconnectReason, IntoAck, PartialAcks, Received, Socket,
+    Args, Broadcast, DisconnectReason, IntoAck, OwnParser, Parser, PartialAcks, Received, Socket,
     handlers::Handlers,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct Io {
     entered: Mutex<HashMap<Arc<str>, usize>>,
     /// How many clients there are, in any namespace or none.
     clients: Arc<AtomicUsize>,
+    /// None where it is JSON or MessagePack, as the client likes.
+    parser: Option<OwnParser>,
 }
 
 type Matcher = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -80,6 +82,16 @@ impl SocketIo {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One without a namespace, whose packets are written in a way of one's own. Clients have to be
+    /// given the same `parser`; JSON and MessagePack are not spoken.
+    #[must_use]
+    pub fn with_parser(parser: impl Parser) -> Self {
+        Self(Arc::new(Io {
+            parser: Some(OwnParser::new(parser)),
+            ..Io::default()
+        }))
     }
 
     /// A namespace, which there is from now on. `/` is the main one; a name without its slash is
@@ -186,6 +198,10 @@ impl fmt::Debug for Namespace {
 }
 
 impl Io {
+    pub(crate) fn parser(&self) -> Option<OwnParser> {
+        self.parser.clone()
+    }
+
     pub(crate) fn clients(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.clients)
     }

@@ -35,11 +35,12 @@ mod broadcast;
 mod command;
 mod handlers;
 mod io;
+mod parser;
 mod received;
 mod shape;
 mod socket;
 
-pub use parlor_proto::socketio::DisconnectReason;
+pub use parlor_proto::socketio::{DisconnectReason, Packet, PacketType};
 
 pub use self::{
     acks::{AckError, PartialAcks},
@@ -47,6 +48,7 @@ pub use self::{
     broadcast::Broadcast,
     handlers::{Ack, IntoAck, Reply},
     io::{ConnectError, Namespace, SocketIo},
+    parser::{Decoder, Parser, TextDecoder, TextParser},
     received::{AckHandle, Received},
     socket::{Emission, Entering, Socket},
 };
@@ -57,4 +59,5 @@ pub(crate) use self::{
         About, AckSink, Act, Addressees, Claim, Data, Found, Kept, Seeker, ToSocket, Wide, WideAct,
     },
     io::{Entered, Io},
+    parser::{Decoding, Incoming, OwnParser},
 };
