@@ -12,7 +12,7 @@ use parlor::{
     Server,
     config::{ClientFiles, Cookie, Cors, CorsOrigins, Deflate, EngineIo},
     engineio::{Event, Hooks, RequestError, Session},
-    socketio::SocketIo,
+    socketio::{Ack, SocketIo},
 };
 
 use crate::{
@@ -334,8 +334,17 @@ fn embedders_hear_of_requests_that_are_refused() {
         assert_eq!(heard.lock().unwrap().pop().as_deref(), Some(expected));
     }
     handshake(&server, &format!("{SOCKET}&no=way"));
-    let last = heard.lock().unwrap().pop();
-    assert_eq!(last.as_deref(), Some("GET 4 -: refused: way"));
+    let last = || heard.lock().unwrap().pop();
+    assert_eq!(last().as_deref(), Some("GET 4 -: refused: way"));
+    let origin = "Origin: https://a.example\r\n";
+    let polled =
+        format!("GET {POLL} HTTP/1.1\r\nHost: localhost\r\n{origin}Connection: close\r\n\r\n");
+    for request in [polled, upgrade(SOCKET, origin)] {
+        let answer = server.exchange(request.as_bytes());
+        assert_eq!(statuses(&answer), [403], "{answer}");
+        let expected = "GET 4 INVALID_ORIGIN: the origin may not come in";
+        assert_eq!(last().as_deref(), Some(expected));
+    }
     assert!(heard.lock().unwrap().is_empty());
 }
 
@@ -466,6 +475,14 @@ fn a_first_message_comes_with_the_answer_that_opens_a_session() {
 fn a_server_by_itself_has_no_other_nodes() {
     let io = SocketIo::new();
     let main = io.of("/");
+    let kept = Arc::new(());
+    let theirs = Arc::clone(&kept);
+    main.on_server_side_emit("ping", move |number: u32| {
+        let answer = (number, Arc::strong_count(&theirs));
+        async move { Ack(answer) }
+    });
+    assert_eq!(Arc::strong_count(&kept), 1, "nobody is to call it");
+    let _server = serve(&io, Hooks::new());
     main.server_side_emit("ping", &1).unwrap();
     let answers = block_on(main.server_side_emit_with_ack("ping", &(1, "a"))).unwrap();
     assert!(answers.is_empty());

@@ -428,6 +428,60 @@ fn ends_have_reasons() {
 }
 
 #[test]
+fn rooms_are_there_while_a_socket_disconnects() {
+    let io = SocketIo::new();
+    io.of("/")
+        .on("join", |socket: Socket, room: String| async move {
+            socket.join(room).unwrap().await.unwrap();
+            Ack(())
+        })
+        .on_disconnecting(|socket: Socket, reason| async move {
+            let own = socket.id().to_owned();
+            let rooms = socket.rooms().into_iter();
+            for room in rooms.filter(|room| **room != *own) {
+                socket
+                    .to(&room)
+                    .emit("left", &(room, reason.as_str()))
+                    .unwrap();
+            }
+        });
+    let server = serve(&io, 1);
+    let ((mut ann, _), (mut bo, _)) = (server.io(""), server.io(""));
+    for client in [&mut ann, &mut bo] {
+        client.say(r#"20["join","den"]"#);
+        assert_eq!(client.hear(), "30[]");
+    }
+    ann.say("1");
+    let left = r#"2["left","den","client namespace disconnect"]"#;
+    assert_eq!(bo.hear(), left);
+}
+
+#[test]
+fn what_middleware_refuses_is_an_error() {
+    let io = SocketIo::new();
+    io.of("/").on_connect(|socket| async move {
+        socket.middleware(|received: Received| async move {
+            match received.name() {
+                "bad" => Err("not so".into()),
+                _ => Ok(()),
+            }
+        });
+        for event in ["bad", "good"] {
+            socket.on(event, |_, (): ()| async move { Ack(true) });
+        }
+        socket.on_error(|socket, error| async move {
+            let _ = socket.emit("wrong", &error.to_string());
+        });
+    });
+    let server = serve(&io, 1);
+    let (mut ann, _) = server.io("");
+    ann.say(r#"20["bad"]"#);
+    assert_eq!(ann.hear(), r#"2["wrong","not so"]"#);
+    ann.say(r#"21["good"]"#);
+    assert_eq!(ann.hear(), "31[true]");
+}
+
+#[test]
 fn listeners_for_all_events_for_one_and_none() {
     let log = Log::default();
     let io = SocketIo::new();

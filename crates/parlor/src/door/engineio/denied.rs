@@ -21,7 +21,8 @@ impl Denied {
             ErrorCode::UnknownSid => Context::Sid(query.sid().map(str::to_owned)),
             ErrorCode::BadHandshakeMethod => Context::Method,
             ErrorCode::BadRequest => mismatch(request, known).unwrap_or(Context::Handshake),
-            ErrorCode::Forbidden => Context::Forbidden(None),
+            // The other reasons for it come later.
+            ErrorCode::Forbidden => return Self::origin(),
             ErrorCode::UnsupportedProtocolVersion => return Self::revision(query),
         };
         Self { code, context }
@@ -32,6 +33,14 @@ impl Denied {
         Self {
             code: ErrorCode::Forbidden,
             context: Context::Forbidden(None),
+        }
+    }
+
+    /// The page behind the request may not come in.
+    pub(super) const fn origin() -> Self {
+        Self {
+            code: ErrorCode::Forbidden,
+            context: Context::Origin,
         }
     }
 

@@ -134,7 +134,7 @@ fn open_or_refuse(
     let admits = |cors: &Arc<Cors>| cors.admits(&provenance);
     let allowed = mount.cors.as_ref().is_some_and(admits);
     if !allowed && policy.check_origin(&provenance).is_err() {
-        return Err(Denied::forbidden().into());
+        return Err(Denied::origin().into());
     }
     let opening = match admission {
         Admission::Open(opening) => opening,

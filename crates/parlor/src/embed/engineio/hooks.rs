@@ -79,8 +79,11 @@ pub enum Context {
     Handshake,
     /// [`Hooks::generate_id`] has failed, or has given an id that cannot be one or is in use.
     IdGeneration(String),
-    /// [`Hooks::allow_request`] has refused, with this text; without one the origin may not come,
-    /// there is no room, or the handler does not want the session.
+    /// The page behind the request may not come in, by the policy of all doors and the origins of
+    /// this path. Which origin that is the request says: `error.head().header("origin")`.
+    Origin,
+    /// [`Hooks::allow_request`] has refused, with this text; without one there is no room, or the
+    /// handler does not want the session.
     Forbidden(Option<String>),
     /// `EIO` is missing, or a revision that is not served.
     Protocol(Option<String>),
@@ -236,13 +239,16 @@ impl RequestError {
 
 impl Context {
     /// The name that the reference implementation has for it: `TRANSPORT_MISMATCH`,
-    /// `TRANSPORT_HANDSHAKE_ERROR` or `ID_GENERATION_ERROR`; the others have none.
+    /// `TRANSPORT_HANDSHAKE_ERROR`, `ID_GENERATION_ERROR` or `INVALID_ORIGIN`; the others have
+    /// none. There the last one is, with code 3, an `Origin` that cannot stand in a header, which
+    /// here no request gets past HTTP with.
     #[must_use]
     pub const fn name(&self) -> Option<&'static str> {
         Some(match self {
             Self::TransportMismatch { .. } => "TRANSPORT_MISMATCH",
             Self::Handshake => "TRANSPORT_HANDSHAKE_ERROR",
             Self::IdGeneration(_) => "ID_GENERATION_ERROR",
+            Self::Origin => "INVALID_ORIGIN",
             _ => return None,
         })
     }
@@ -264,6 +270,7 @@ impl fmt::Display for Context {
             } => write!(f, "{} after {}", transport.as_str(), previous.as_str()),
             Self::Handshake => f.write_str("no handshake that fits"),
             Self::IdGeneration(reason) => write!(f, "no id: {reason}"),
+            Self::Origin => f.write_str("the origin may not come in"),
             Self::Forbidden(Some(reason)) => write!(f, "refused: {reason}"),
             Self::Forbidden(None) => f.write_str("refused"),
             Self::Protocol(eio) => said(f, "EIO", eio),

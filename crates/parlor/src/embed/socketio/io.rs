@@ -482,6 +482,20 @@ impl Namespace {
     ) -> Result<Vec<Value>, SendError> {
         std::future::ready(self.server_side_emit(event, args).map(|()| Vec::new())).await
     }
+
+    /// Is to call a handler for events that other nodes of the cluster send with
+    /// [`Namespace::server_side_emit`], and to answer those that wait with what it returns
+    /// ([`IntoAck`]). There are no other nodes, so far, and a node does not hear itself: the
+    /// handler is never called, and is dropped at once.
+    pub fn on_server_side_emit<T, F, Fut>(&self, event: &str, handler: F) -> &Self
+    where
+        T: DeserializeOwned + Send,
+        F: Fn(T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoAck> + Send,
+    {
+        let _ = (event, handler);
+        self
+    }
 }
 
 /// Whether a pattern stands for the whole of a name.
