@@ -19,6 +19,8 @@ pub enum Event<'a> {
     Text(&'a str),
     /// A binary message came in.
     Binary(&'a [u8]),
+    /// It goes over WebSocket now, after polling; what waited is on its way there.
+    Upgraded,
     /// It has ended; what is sent now goes nowhere. The last event, and always there.
     Closed(CloseReason),
 }

@@ -472,6 +472,38 @@ fn a_first_message_comes_with_the_answer_that_opens_a_session() {
 }
 
 #[test]
+fn embedders_are_told_when_a_session_goes_on_over_a_socket() {
+    let server = TestServer::build(
+        |_| {},
+        |builder| {
+            builder.engineio("/engine.io/", EngineIo::default(), |_| {
+                Some(|session: &mut Session, event: Event<'_>| match event {
+                    Event::Open => session.send("waits"),
+                    Event::Upgraded => session.send(format!("on {}", session.transport().as_str())),
+                    Event::Text(text) => session.send(format!("heard {text}")),
+                    _ => {}
+                })
+            })
+        },
+    );
+    let opened = plain(&server, "GET", "/engine.io/?EIO=4&transport=polling", "");
+    let (_, rest) = opened.split_once(r#""sid":""#).unwrap();
+    let (sid, _) = rest.split_once('"').unwrap();
+    let mut socket = server.websocket(&format!("/engine.io/?EIO=4&transport=websocket&sid={sid}"));
+    socket.send_text("2probe");
+    assert_eq!(socket.receive_text(), "3probe");
+    let session = format!("/engine.io/?EIO=4&transport=polling&sid={sid}");
+    let posted = plain(&server, "POST", &session, "4early");
+    assert!(posted.ends_with("\r\nok"), "{posted}");
+    socket.send_text("5");
+    socket.send_text("4late");
+    // What waited comes first.
+    for expected in ["4heard early", "4on websocket", "4heard late"] {
+        assert_eq!(socket.receive_text(), expected);
+    }
+}
+
+#[test]
 fn a_server_by_itself_has_no_other_nodes() {
     let io = SocketIo::new();
     let main = io.of("/");

@@ -22,6 +22,11 @@ pub(crate) trait Application: fmt::Debug {
     /// A binary message came in.
     fn binary(&mut self, bytes: &[u8], port: &mut Port<'_>, turn: &mut Turn<'_>);
 
+    /// The session goes on over a WebSocket.
+    fn upgraded(&mut self, port: &mut Port<'_>, turn: &mut Turn<'_>) {
+        let _ = (port, turn);
+    }
+
     /// The hub has answered what this member asked for.
     fn hear(&mut self, news: &News<'_>, port: &mut Port<'_>, turn: &mut Turn<'_>);
 

@@ -51,6 +51,10 @@ impl Application for Embedded {
         self.call(Event::Binary(bytes), port);
     }
 
+    fn upgraded(&mut self, port: &mut Port<'_>, _: &mut Turn<'_>) {
+        self.call(Event::Upgraded, port);
+    }
+
     // Such a session is in no room.
     fn hear(&mut self, _: &News<'_>, _: &mut Port<'_>, _: &mut Turn<'_>) {}
 

@@ -241,7 +241,13 @@ impl Engine {
 
     /// Does what the session wants done.
     fn settle(&mut self, turn: &mut Turn<'_>) -> Then {
+        let was_polled = self.socket.is_none();
         self.flush(turn.tools, turn.reply);
+        if was_polled && self.socket.is_some() && self.cause().is_none() {
+            let (application, port) = port!(self, turn.now, turn.stalled);
+            application.upgraded(port, turn);
+            self.flush(turn.tools, turn.reply);
+        }
         match self.cause() {
             Some(cause) if !self.is_told() => {
                 self.tell_end(cause, turn);
