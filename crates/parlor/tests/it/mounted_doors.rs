@@ -6,12 +6,12 @@ use std::{future::pending, net::SocketAddr, num::NonZero, time::Duration};
 use axum::{
     Router,
     extract::Request,
-    http::HeaderValue,
+    http::{HeaderValue, StatusCode},
     middleware::{Next, from_fn},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::get,
 };
-use parlor::{Config, Door, Endpoint, Server, ServerHandle};
+use parlor::{Config, Door, Endpoint, Server, ServerHandle, engineio::Hooks};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -532,5 +532,63 @@ fn several_servers_in_one_application() {
         }
         assert!(!one.until("data: to tea\n\n").await.contains("milk"));
         assert!(!other.until("data: to milk\n\n").await.contains("to tea"));
+    });
+}
+
+/// A middleware that takes its time over who may open a session, and over what it is called.
+async fn asks_elsewhere(mut request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let name = query.split("&as=").nth(1).map(str::to_owned);
+    if !query.contains("sid=") {
+        tokio::task::yield_now().await;
+        let Some(name) = name else {
+            return StatusCode::FORBIDDEN.into_response();
+        };
+        let name = HeaderValue::try_from(name).unwrap();
+        request.headers_mut().insert("x-session", name);
+    }
+    next.run(request).await
+}
+
+#[test]
+fn a_layer_may_take_its_time_over_who_opens_a_session_and_its_id() {
+    Background::start().block_on(async {
+        let hooks = Hooks::new().generate_id(|head| {
+            let name = head.header("x-session").ok_or("the layer is missing")?;
+            Ok(name.to_owned())
+        });
+        let server = Server::builder()
+            .doors([Door::SocketIo])
+            .engineio_hooks("/socket.io/", hooks)
+            .build()
+            .unwrap();
+        let router = server.router().layer(from_fn(asks_elsewhere));
+        let handle = server.handle();
+        tokio::spawn(server.run(Vec::new(), pending()));
+        while handle.broadcast("").is_err() {
+            tokio::task::yield_now().await;
+        }
+        let address = axum_serves(router).await;
+        for (name, status) in [("", "403"), ("&as=ann", "200")] {
+            let path = format!("/socket.io/?EIO=4&transport=polling{name}");
+            let mut wire = Wire::tcp(address).await;
+            wire.say(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+                .await;
+            let head = wire.head().await;
+            assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+            if status == "200" {
+                wire.until(r#""sid":"ann""#).await;
+            }
+        }
+        for (name, status) in [("", "403"), ("&as=bo", "101")] {
+            let path = format!("/socket.io/?EIO=4&transport=websocket{name}");
+            let mut wire = Wire::tcp(address).await;
+            wire.say(upgrade(&path, "")).await;
+            let head = wire.head().await;
+            assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+            if status == "101" {
+                wire.until(r#""sid":"bo""#).await;
+            }
+        }
     });
 }

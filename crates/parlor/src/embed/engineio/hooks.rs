@@ -32,8 +32,10 @@ use super::super::{BoxError, Head};
 /// ```
 ///
 /// The closures run on the threads of connections and must not wait. What takes time to decide
-/// belongs into the [middleware of a namespace](crate::socketio::Namespace::middleware). A closure
-/// that panics ends the request or the connection, and nothing else.
+/// belongs into the [middleware of a namespace](crate::socketio::Namespace::middleware), or into a
+/// layer around [`Server::router`](crate::Server::router), which may wait, and refuse or give the
+/// request a header that a closure here reads. A closure that panics ends the request or the
+/// connection, and nothing else.
 #[derive(Default)]
 #[must_use = "hooks do nothing until a server has them"]
 pub struct Hooks {
