@@ -1,9 +1,13 @@
 //! Socket.IO with a parser of the embedder's: JSON objects, and attachments behind them.
 
-use std::{num::NonZero, sync::Arc, sync::Mutex};
+use std::{
+    num::NonZero,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use parlor::{
-    BoxError,
+    BoxError, Config,
     engineio::Message,
     socketio::{Decoder, Packet, PacketType, Parser, Received, Socket, SocketIo},
 };
@@ -93,7 +97,7 @@ impl Decoder for Reader {
 }
 
 /// A server that says everything again to all, and keeps why sockets ended.
-fn serve(legacy: bool) -> (TestServer, Arc<Mutex<Vec<String>>>) {
+fn serve(change: impl FnOnce(&mut Config)) -> (TestServer, Arc<Mutex<Vec<String>>>) {
     let io = SocketIo::with_parser(Objects);
     let ends = Arc::<Mutex<Vec<String>>>::default();
     let log = Arc::clone(&ends);
@@ -115,7 +119,7 @@ fn serve(legacy: bool) -> (TestServer, Arc<Mutex<Vec<String>>>) {
     let server = TestServer::build(
         |config| {
             config.shards = NonZero::new(1);
-            config.socketio.engine.legacy = legacy;
+            change(config);
         },
         |builder| builder.socketio(&io).doors([parlor::Door::WebSocket]),
     );
@@ -163,7 +167,7 @@ fn ends(io: &mut Io) {
 
 #[test]
 fn packets_are_read_and_written_in_the_embedder_s_way() {
-    let (server, _) = serve(false);
+    let (server, _) = serve(|_| {});
     let mut raw = server.websocket("/ws/lobby");
     let mut all = [(); 3].map(|()| connected(&server));
     for io in &mut all {
@@ -208,7 +212,7 @@ fn packets_are_read_and_written_in_the_embedder_s_way() {
 
 #[test]
 fn namespaces_are_refused_and_left_in_it_too() {
-    let (server, _) = serve(false);
+    let (server, _) = serve(|_| {});
     let mut io = connected(&server);
     say(&mut io, &json!({"type": 0, "nsp": "/none", "data": {}}));
     let refusal = hear(&mut io);
@@ -219,7 +223,7 @@ fn namespaces_are_refused_and_left_in_it_too() {
 
 #[test]
 fn what_cannot_be_read_ends_its_connection_and_no_other() {
-    let (server, log) = serve(false);
+    let (server, log) = serve(|_| {});
     let mut stays = connected(&server);
     settle(&mut stays);
     let waits = json!({"type": 2, "data": ["message"], "attachments": 100}).to_string();
@@ -252,7 +256,7 @@ fn what_cannot_be_read_ends_its_connection_and_no_other() {
 
 #[test]
 fn what_cannot_be_written_is_not_sent_and_the_rest_is() {
-    let (server, _) = serve(false);
+    let (server, _) = serve(|_| {});
     let [mut ann, mut bo] = [connected(&server), connected(&server)];
     for io in [&mut ann, &mut bo] {
         settle(io);
@@ -268,7 +272,7 @@ fn what_cannot_be_written_is_not_sent_and_the_rest_is() {
 
 #[test]
 fn clients_of_engine_io_3_speak_it_too() {
-    let (server, _) = serve(true);
+    let (server, _) = serve(|config| config.socketio.engine.legacy = true);
     let mut ann = connected(&server);
     settle(&mut ann);
     let mut old = server.engine_at("/socket.io/?EIO=3&transport=websocket");
@@ -283,4 +287,60 @@ fn clients_of_engine_io_3_speak_it_too() {
     ann.client.send(BINARY, b"one");
     assert_eq!(hear(&mut old)["data"], data);
     assert_eq!(old.hear_binary(), b"\x04one");
+}
+
+#[test]
+fn who_does_not_read_for_a_while_hears_whole_packets_in_order() {
+    let (server, _) = serve(|_| {});
+    let mut ann = connected(&server);
+    settle(&mut ann);
+    let mut slow = server.websocket_with_small_buffer("/socket.io/?EIO=4&transport=websocket");
+    assert!(slow.receive_text().starts_with('0'));
+    slow.send_text(r#"4{"type":0,"data":{}}"#);
+    assert!(slow.receive_text().contains("sid"));
+    slow.send_text(r#"4{"type":2,"id":1,"data":["message","here"]}"#);
+    assert!(slow.receive_text().contains("here"));
+    let placeholder = json!({"_placeholder": true, "num": 0});
+    for number in 0..100_u8 {
+        let data = json!(["message", number, placeholder]);
+        say(
+            &mut ann,
+            &json!({"type": 2, "data": data, "attachments": 1}),
+        );
+        ann.client.send(BINARY, &[number; 4096]);
+    }
+    settle(&mut ann);
+    for number in 0..100_u8 {
+        let head = slow.receive_text();
+        let head: Value = serde_json::from_str(head.strip_prefix('4').unwrap()).unwrap();
+        assert_eq!(head["data"], json!(["message", number, placeholder]));
+        let frame = slow.receive().unwrap();
+        assert_eq!(
+            (frame.first, &*frame.payload),
+            (BINARY, [number; 4096].as_slice())
+        );
+    }
+}
+
+#[test]
+fn sessions_are_recovered_in_it_too() {
+    let (server, _) = serve(|config| config.socketio.recovery = Duration::from_secs(60));
+    let mut bo = connected(&server);
+    let mut ann = server.engine("");
+    say(&mut ann, &json!({"type": 0, "data": {}}));
+    let session = hear(&mut ann)["data"].clone();
+    settle(&mut ann);
+    let event = |text: &str| json!({"type": 2, "data": ["message", text]});
+    say(&mut bo, &event("first"));
+    let heard = hear(&mut ann);
+    assert_eq!(heard["data"][1], "first");
+    drop(ann);
+    say(&mut bo, &event("missed"));
+    settle(&mut bo);
+    let auth = json!({"pid": session["pid"], "offset": heard["data"][2]});
+    let mut ann = server.engine("");
+    say(&mut ann, &json!({"type": 0, "data": auth}));
+    let answers = [hear(&mut ann), hear(&mut ann)];
+    assert_eq!(answers[0]["data"], session);
+    assert_eq!(answers[1]["data"][1], "missed");
 }
