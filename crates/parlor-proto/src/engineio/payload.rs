@@ -58,13 +58,15 @@ pub struct Form {
 /// The packets of one POST, read one after the other.
 ///
 /// Nothing is kept but the body itself, so the memory of hostile input is that of the body (and
-/// of one packet in base64).
+/// of one packet in base64). It need not be read at once: see [`Payload::grant`].
 #[derive(Debug)]
 pub struct Payload<'a> {
     version: Version,
     body: Body<'a>,
     /// Where the next packet begins; none after the last one and after an error.
     at: Option<usize>,
+    /// No packet is read that begins here or behind.
+    until: usize,
     packets: usize,
     packets_max: usize,
 }
@@ -72,7 +74,7 @@ pub struct Payload<'a> {
 #[derive(Debug)]
 enum Body<'a> {
     Text(Cow<'a, str>),
-    Octets(&'a [u8]),
+    Octets(Cow<'a, [u8]>),
 }
 
 impl<'a> Payload<'a> {
@@ -92,7 +94,7 @@ impl<'a> Payload<'a> {
                 let text = simdutf8::basic::from_utf8(body);
                 Body::Text(text.map_err(|_| DecodeError::MalformedUtf8)?.into())
             }
-            Content::Octets => Body::Octets(body),
+            Content::Octets => Body::Octets(body.into()),
             Content::Form => Body::Text(jsonp::decode(body)?.into()),
         };
         if body.is_empty() {
@@ -102,12 +104,47 @@ impl<'a> Payload<'a> {
             version,
             body,
             at: Some(0),
+            until: usize::MAX,
             packets: 0,
             packets_max,
         })
     }
 
-    /// The next packet; none after the last one. Stop after an error.
+    /// Lets packets be read that begin in the next `bytes` bytes: at least one. What comes behind
+    /// them waits for another grant. Without any, all may be read.
+    pub fn grant(&mut self, bytes: usize) {
+        self.until = self.at.map_or(0, |at| at.saturating_add(bytes.max(1)));
+    }
+
+    /// Whether what may be read has been read, and there may be more.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.at.is_some_and(|at| at >= self.until)
+    }
+
+    /// The same without the body that it was made of: where it was borrowed, what was not read is
+    /// copied.
+    #[must_use]
+    pub fn into_owned(self) -> Payload<'static> {
+        let start = self.at.unwrap_or_else(|| self.body.bytes().len());
+        let (body, cut) = self.body.into_owned(start);
+        Payload {
+            version: self.version,
+            body,
+            at: self.at.map(|at| at - cut),
+            until: self.until.saturating_sub(cut),
+            packets: self.packets,
+            packets_max: self.packets_max,
+        }
+    }
+
+    /// Has nothing more to read.
+    pub(super) fn stop(&mut self) {
+        self.at = None;
+    }
+
+    /// The next packet; none after the last one, and where it waits for a [grant](Payload::grant).
+    /// Stop after an error.
     ///
     /// # Errors
     ///
@@ -121,6 +158,9 @@ impl<'a> Payload<'a> {
 
     /// Goes on to the next packet, without reading it.
     pub(super) fn find(&mut self) -> Result<Option<Found>, DecodeError> {
+        if self.is_paused() {
+            return Ok(None);
+        }
         let Some(start) = self.at.take() else {
             return Ok(None);
         };
@@ -180,6 +220,23 @@ impl Body<'_> {
 
     fn is_empty(&self) -> bool {
         self.bytes().is_empty()
+    }
+
+    /// The same with memory of its own, and how much of the front it does without: at most up to
+    /// `start`, which is between two packets.
+    fn into_owned(self, start: usize) -> (Body<'static>, usize) {
+        match self {
+            Self::Text(Cow::Owned(text)) => (Body::Text(text.into()), 0),
+            Self::Octets(Cow::Owned(bytes)) => (Body::Octets(bytes.into()), 0),
+            Self::Text(Cow::Borrowed(text)) => {
+                let rest = text.get(start..).unwrap_or_default().to_owned();
+                (Body::Text(rest.into()), start)
+            }
+            Self::Octets(Cow::Borrowed(bytes)) => {
+                let rest = bytes.get(start..).unwrap_or_default().to_vec();
+                (Body::Octets(rest.into()), start)
+            }
+        }
     }
 }
 

@@ -261,10 +261,16 @@ impl Course {
         let (options, now) = (&self.options, self.now);
         self.session.post_begin(options, now)?;
         let mut payload = self.session.post_end(Content::Text, body, options, now)?;
-        while let Some(data) = self.session.receive(&mut payload, options, now)? {
-            assert_eq!(data, Data::Text("up"));
+        loop {
+            payload.grant(4);
+            while let Some(data) = self.session.receive(&mut payload, options, now)? {
+                assert_eq!(data, Data::Text("up"));
+            }
+            if !payload.is_paused() {
+                return Ok(());
+            }
+            payload = payload.into_owned();
         }
-        Ok(())
     }
 
     fn text(&mut self, text: &str) {

@@ -90,6 +90,19 @@ pub(crate) trait Session: fmt::Debug {
         Then::Continue
     }
 
+    /// Whether a request waits to be taken in further, by [`Session::take_more`]. Asked for after
+    /// every call while it has no socket.
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    /// Takes in the next part of a request, as much as a turn may. What comes by a socket that is
+    /// tried comes behind it.
+    fn take_more(&mut self, turn: &mut Turn<'_>) -> Then {
+        let _ = turn;
+        Then::Continue
+    }
+
     /// Unsent bytes that wait in the session. Asked for after every call while it has no socket.
     fn held_bytes(&self) -> usize {
         0

@@ -31,6 +31,31 @@ impl Shard {
         }
     }
 
+    /// Goes on with a request of which a part was taken in.
+    pub(super) fn take_more(&mut self, key: MemberKey) {
+        if self.has_more(key) {
+            self.call(key, |session, turn| session.take_more(turn));
+        }
+    }
+
+    /// Whether a socket is tried by a member of whose request only a part was taken in: it is read
+    /// after the rest.
+    pub(super) fn is_behind_request(&self, socket: MemberKey) -> bool {
+        match self.connections.cold[socket.slot as usize].stage {
+            Stage::Trial(owner) => self.has_more(owner),
+            _ => false,
+        }
+    }
+
+    /// Whether only a part was taken in of a member's request.
+    fn has_more(&self, key: MemberKey) -> bool {
+        self.connections.is_open(key)
+            && match &self.connections.cold[key.slot as usize].stage {
+                Stage::Open(Some(session)) => session.has_more(),
+                _ => false,
+            }
+    }
+
     /// Opens a session without a socket. It counts as a connection, and is refused like one.
     fn open_plain(&mut self, new: door::engineio::New) {
         // Of this shard those of this turn count too.

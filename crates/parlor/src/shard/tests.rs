@@ -19,6 +19,8 @@ use super::{
 };
 use crate::{Config, Server, door::CloseReason};
 
+mod posts;
+
 /// How long what must come may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 

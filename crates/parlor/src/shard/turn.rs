@@ -167,8 +167,15 @@ impl Shard {
     fn read(&mut self, key: MemberKey) {
         let hot = &mut self.connections.hot[key.slot as usize];
         hot.flags &= !READY;
-        if hot.flags & (UNREAD | PLAIN) != 0 {
+        let flags = hot.flags;
+        if flags & UNREAD != 0 {
             return;
+        }
+        if flags & PLAIN != 0 {
+            return self.take_more(key);
+        }
+        if self.is_behind_request(key) {
+            return self.list_ready(key);
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match self.connections.read(key, &mut buffer) {
@@ -325,6 +332,9 @@ impl Shard {
         }
         if self.connections.is_plain(key) {
             self.connections.hold(key, session.held_bytes());
+            if session.has_more() {
+                self.list_ready(key);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Polling {
     pending: Option<(PollId, Form)>,
     /// A GET asked for base64, so all are answered so: some clients say it once.
     base64: bool,
-    /// A POST is being read.
+    /// A POST is being read, or taken in.
     reading: bool,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -75,7 +75,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::BadRequest`] where another POST is being read (the session ends) or the
+    /// [`ErrorCode::BadRequest`] where another POST is not taken in (the session ends) or the
     /// session is on WebSocket; [`ErrorCode::UnknownSid`] where it has ended.
     pub fn post_begin(&mut self, options: &Options, now: u64) -> Result<(), ErrorCode> {
         self.handle_timeout(options, now);
@@ -105,7 +105,7 @@ impl Session {
     }
 
     /// The body of a POST is there. Hand the result to [`Session::receive`] until it returns none;
-    /// then the POST is answered with 200, `text/html`, `ok`.
+    /// then the POST is answered with 200, `text/html`, `ok`. Until then another one overlaps it.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Session {
         now: u64,
     ) -> Result<Payload<'a>, ErrorCode> {
         self.handle_timeout(options, now);
-        self.on_polling()?.reading = false;
+        self.on_polling()?;
         if content == Content::Octets && self.version == Version::V4 {
             self.end(CloseCause::PostContent, options);
             return Err(ErrorCode::BadRequest);
@@ -132,7 +132,8 @@ impl Session {
         })
     }
 
-    /// The next message of the application in a POST; none after the last one.
+    /// The next message of the application in a POST; none after the last one, and where the rest
+    /// waits for a [grant](Payload::grant). After the end of the session the rest is dropped.
     ///
     /// # Errors
     ///
@@ -146,11 +147,16 @@ impl Session {
     ) -> Result<Option<Data<'p>>, ErrorCode> {
         loop {
             if self.state != State::Open {
-                return Ok(None);
+                payload.stop();
             }
             let found = match payload.find() {
                 Ok(Some(found)) => found,
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    if let Some(polling) = &mut self.polling {
+                        polling.reading = payload.is_paused();
+                    }
+                    return Ok(None);
+                }
                 Err(error) => return Err(self.unreadable(error, options)),
             };
             if found.is_message() {

@@ -151,6 +151,55 @@ fn packets_of_a_payload_are_counted() {
     assert_eq!(payload.next_packet(), Ok(None));
 }
 
+#[test]
+fn payloads_are_read_as_far_as_is_granted() {
+    let rows: [(Version, Content, &[u8]); 4] = [
+        (Version::V4, Content::Text, b"4one\x1e4two\x1e4three"),
+        (Version::V3, Content::Text, b"4:4one4:4two6:4three"),
+        (
+            Version::V3,
+            Content::Octets,
+            b"\0\x04\xff4one\0\x04\xff4two\0\x06\xff4three",
+        ),
+        (Version::V3, Content::Form, b"d=4%3A4one4%3A4two6%3A4three"),
+    ];
+    for (version, content, body) in rows {
+        for bytes in 0..=body.len() {
+            let mut payload = Payload::new(version, content, body, 3).unwrap();
+            let mut read = Vec::new();
+            let mut grants = 0;
+            loop {
+                payload.grant(bytes);
+                grants += 1;
+                while let Some(packet) = payload.next_packet().unwrap() {
+                    read.push(shown(&packet));
+                }
+                if !payload.is_paused() {
+                    break;
+                }
+                payload = payload.into_owned();
+                assert!(payload.is_paused());
+                assert_eq!(payload.next_packet(), Ok(None));
+            }
+            assert_eq!(read, ["message one", "message two", "message three"]);
+            // In version 3 the end is found behind the last one.
+            let packets = if bytes <= 1 { 3 } else { 1 };
+            assert!((packets..=4).contains(&grants), "{grants} of {bytes}");
+        }
+    }
+    // The count goes on, and so does what is wrong with the rest.
+    let body = b"4a\x1e4b\x1e4c";
+    let mut payload = Payload::new(Version::V4, Content::Text, body, 2).unwrap();
+    payload.grant(1);
+    assert!(payload.next_packet().unwrap().is_some());
+    let mut payload = payload.into_owned();
+    payload.grant(usize::MAX);
+    assert!(payload.next_packet().unwrap().is_some());
+    let error = DecodeError::LimitPayloadPackets { packets_max: 2 };
+    assert_eq!(payload.next_packet(), Err(error));
+    assert!(!payload.is_paused());
+}
+
 fn jsonp(packets: &[OutPacket]) -> String {
     let form = Form {
         base64: true,

@@ -318,6 +318,37 @@ fn a_second_post_ends_the_session() {
 }
 
 #[test]
+fn a_post_that_is_taken_in_by_parts_is_one_until_its_end() {
+    for overlapped in [true, false] {
+        let mut bench = Bench::polling(Version::V4);
+        let (options, now) = (bench.options, START);
+        let session = &mut bench.session;
+        session.post_begin(&options, now).unwrap();
+        let body = b"4a\x1e4b";
+        let payload = session.post_end(Content::Text, body, &options, now);
+        let mut payload = payload.unwrap().into_owned();
+        payload.grant(1);
+        let data = session.receive(&mut payload, &options, now);
+        assert_eq!(data, Ok(Some(Data::Text("a"))));
+        let data = session.receive(&mut payload, &options, now);
+        assert_eq!(data, Ok(None));
+        assert!(payload.is_paused());
+        if overlapped {
+            let second = session.post_begin(&options, now);
+            assert_eq!(second, Err(ErrorCode::BadRequest));
+        }
+        payload.grant(1);
+        let rest = (!overlapped).then_some(Data::Text("b"));
+        let data = session.receive(&mut payload, &options, now);
+        assert_eq!(data, Ok(rest));
+        let data = session.receive(&mut payload, &options, now);
+        assert_eq!(data, Ok(None));
+        assert!(!payload.is_paused());
+        assert_eq!(session.post_begin(&options, now).is_ok(), !overlapped);
+    }
+}
+
+#[test]
 fn broken_requests_end_the_session() {
     let ends: [fn(&mut Bench); 3] = [
         |bench| bench.session.post_too_large(&bench.options, START),

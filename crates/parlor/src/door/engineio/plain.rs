@@ -1,12 +1,12 @@
 //! What a session has while it goes over polling.
 
 use parlor_proto::{
-    engineio::{Content, PollId, Response},
+    engineio::{Content, ErrorCode, Payload, PollId, Response},
     websocket::Connection,
 };
 use tokio::sync::oneshot;
 
-use super::request::{Answer, Reply, respond};
+use super::request::{Answer, Reply, refusal, respond};
 
 /// The requests of one session that are not answered, and the WebSocket that is tried.
 #[derive(Debug, Default)]
@@ -17,10 +17,21 @@ pub(super) struct Plain {
     pub(super) cookie: Option<String>,
     /// What the body is of the POST that is being read.
     pub(super) content: Option<Content>,
+    /// The POST that is being taken in.
+    pub(super) taking: Option<Box<Taking>>,
     /// The WebSocket that the session may go on over.
     pub(super) trial: Option<Connection>,
     /// What becomes of it.
     pub(super) verdict: Verdict,
+}
+
+/// A POST of which a part has been taken in.
+#[derive(Debug)]
+pub(super) struct Taking {
+    /// The rest of it: no more than the longest body of a POST.
+    pub(super) payload: Payload<'static>,
+    /// Where it is answered, once all of it has been taken in.
+    pub(super) answer: oneshot::Sender<Answer>,
 }
 
 /// What becomes of the WebSocket that a session tries.
@@ -47,6 +58,13 @@ impl Plain {
             let mut reply = Reply::of_poll(response);
             reply.cookie = self.cookie.take();
             respond(answer, reply);
+        }
+    }
+
+    /// Drops what has not been taken in of a POST, and says so.
+    pub(super) fn drop_rest(&mut self, code: ErrorCode) {
+        if let Some(taking) = self.taking.take() {
+            respond(taking.answer, refusal(code));
         }
     }
 }

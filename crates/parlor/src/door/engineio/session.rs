@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use parlor_proto::{
     engineio::{
-        self, CloseCause, Data, Form, Frame, Known, Output, PollId, SocketEnd, Transport, Version,
+        self, CloseCause, Data, ErrorCode, Form, Frame, Known, Output, PollId, SocketEnd,
+        Transport, Version,
     },
     websocket::{
         CloseCode, Connection, Event, Input, Kind, Message, Role,
@@ -262,6 +263,9 @@ impl Engine {
     fn tell_end(&mut self, cause: CloseCause, turn: &mut Turn<'_>) {
         if !std::mem::replace(&mut self.edge().told, true) {
             turn.tools.sessions.remove(self.sid);
+            if let Some(plain) = &mut self.plain {
+                plain.drop_rest(ErrorCode::UnknownSid);
+            }
             self.application.closed(cause, turn);
         }
     }
@@ -403,6 +407,15 @@ impl Session for Engine {
         self.settle(turn)
     }
 
+    fn has_more(&self) -> bool {
+        self.is_taking()
+    }
+
+    fn take_more(&mut self, turn: &mut Turn<'_>) -> Then {
+        self.take_on(turn);
+        self.settle(turn)
+    }
+
     fn held_bytes(&self) -> usize {
         self.session.buffered_bytes()
     }
@@ -432,6 +445,8 @@ impl Session for Engine {
         };
         let verdict = std::mem::take(&mut plain.verdict);
         if verdict == Verdict::Adopt {
+            // A client that goes on elsewhere before its POST is answered.
+            plain.drop_rest(ErrorCode::BadRequest);
             self.plain = None;
         }
         verdict

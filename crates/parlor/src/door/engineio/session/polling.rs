@@ -1,13 +1,26 @@
 //! The requests of a session that goes over polling.
 
-use parlor_proto::engineio::{Content, ErrorCode, Form, PollId};
+use std::time::{Duration, Instant};
+
+use parlor_proto::engineio::{Content, ErrorCode, Form, Payload, PollId};
 use tokio::sync::oneshot;
 
 use super::{
-    super::request::{Answer, Asked, Body, Reply, refusal, respond},
+    super::{
+        plain::Taking,
+        request::{Answer, Asked, Body, Reply, refusal, respond},
+    },
     Engine,
 };
 use crate::door::Turn;
+
+/// Of a POST so many bytes are taken in within a turn, like those that are read from a socket. The
+/// rest waits for the next turns, so that other members of the shard are heard in between.
+const PART_BYTES: usize = 64 * 1024;
+/// And it is taken in for so long.
+const PART_TIME: Duration = Duration::from_millis(1);
+/// Messages between two looks at the time.
+const MESSAGES_PER_LOOK: usize = 64;
 
 impl Engine {
     /// Does what a request asks for.
@@ -84,8 +97,8 @@ impl Engine {
             }
             Body::Whole(body) => {
                 let content = content.unwrap_or(Content::Text);
-                match self.take_payload(content, &body, now, turn) {
-                    Ok(()) => Reply::ok(),
+                match self.session.post_end(content, &body, &options, now) {
+                    Ok(payload) => return self.take_in(payload, answer, turn),
                     Err(code) => refusal(code),
                 }
             }
@@ -93,19 +106,65 @@ impl Engine {
         respond(answer, reply);
     }
 
-    /// Takes in the packets of a POST.
-    fn take_payload(
-        &mut self,
-        content: Content,
-        body: &[u8],
-        now: u64,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), ErrorCode> {
-        let options = self.mount.options;
-        let mut payload = self.session.post_end(content, body, &options, now)?;
-        while let Some(data) = self.session.receive(&mut payload, &options, now)? {
-            self.hand_over(&data, turn);
+    /// Whether a POST has been taken in only in part.
+    pub(super) fn is_taking(&self) -> bool {
+        self.plain
+            .as_ref()
+            .is_some_and(|plain| plain.taking.is_some())
+    }
+
+    /// Takes in the next part of a POST.
+    pub(super) fn take_on(&mut self, turn: &mut Turn<'_>) {
+        let has_ended = self.cause().is_some();
+        let Some(plain) = &mut self.plain else {
+            return;
+        };
+        if has_ended {
+            return plain.drop_rest(ErrorCode::UnknownSid);
         }
-        Ok(())
+        if let Some(taking) = plain.taking.take() {
+            self.take_in(taking.payload, taking.answer, turn);
+        }
+    }
+
+    /// Takes in what a turn may of a POST, and answers it after its end.
+    fn take_in(
+        &mut self,
+        mut payload: Payload<'_>,
+        answer: oneshot::Sender<Answer>,
+        turn: &mut Turn<'_>,
+    ) {
+        let reply = match (self.take_part(&mut payload, turn), &mut self.plain) {
+            (Ok(false), Some(plain)) => {
+                let payload = payload.into_owned();
+                plain.taking = Some(Box::new(Taking { payload, answer }));
+                return;
+            }
+            (Ok(true), _) => Reply::ok(),
+            (Ok(false), None) => refusal(ErrorCode::BadRequest),
+            (Err(code), _) => refusal(code),
+        };
+        respond(answer, reply);
+    }
+
+    /// Takes in some packets of a POST. True where that was all.
+    fn take_part(
+        &mut self,
+        payload: &mut Payload<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, ErrorCode> {
+        let now = self.in_time(turn.now);
+        let options = self.mount.options;
+        let deadline = Instant::now() + PART_TIME;
+        payload.grant(PART_BYTES);
+        let mut messages = 0_usize;
+        while let Some(data) = self.session.receive(payload, &options, now)? {
+            self.hand_over(&data, turn);
+            messages += 1;
+            if messages.is_multiple_of(MESSAGES_PER_LOOK) && Instant::now() > deadline {
+                return Ok(false);
+            }
+        }
+        Ok(!payload.is_paused())
     }
 }

@@ -463,3 +463,89 @@ fn a_session_is_known_at_its_path_only() {
     assert_eq!(elsewhere, r#"{"code":1,"message":"Session ID unknown"}"#);
     assert_eq!(server.post(&query, "4still").text(), "ok");
 }
+
+/// Messages of 4 KiB that are no question, as a payload in each form that there is, with what was
+/// asked before and behind them.
+fn long_posts() -> [(u8, &'static str, &'static str, Vec<u8>); 4] {
+    let long = format!("4{}", "x".repeat(4095));
+    let mut all: Vec<&str> = vec![&long; 50];
+    all.insert(1, "4pending?");
+    all.push("4pending?");
+    let measured = |text: &&str| format!("{}:{text}", text.len());
+    let lengths: String = all.iter().map(measured).collect();
+    let mut octets = Vec::new();
+    for text in &all {
+        octets.push(0);
+        octets.extend(text.len().to_string().bytes().map(|digit| digit - b'0'));
+        octets.push(255);
+        octets.extend_from_slice(text.as_bytes());
+    }
+    let octet = "Content-Type: application/octet-stream\r\n";
+    let form = format!("d={}", lengths.replace(':', "%3A").replace('?', "%3F"));
+    [
+        (4, "", "", all.join("\u{1e}").into()),
+        (3, "", "", lengths.into()),
+        (3, "", octet, octets),
+        (3, "&j=1", "", form.into()),
+    ]
+}
+
+#[test]
+fn a_long_post_is_taken_in_whole_in_every_form() {
+    let server = TestServer::start(Options {
+        versions: Versions::V4V3Jsonp,
+        ..Options::default()
+    });
+    for (version, more, fields, body) in long_posts() {
+        let (query, _) = server.poll(version);
+        let query = format!("{query}{more}");
+        assert_eq!(server.ask("POST", &query, fields, &body).text(), "ok");
+        // Both were asked before that was answered.
+        for _ in 0..2 {
+            let mut lines = server.log.try_iter();
+            assert!(
+                lines.any(|line| line == "pending false"),
+                "{query} {fields}"
+            );
+        }
+        let mut heard = 0;
+        while heard < 50 * 4096 {
+            heard += server.get(&query).body.len();
+        }
+        server.post(&query, if version == 4 { "1" } else { "1:1" });
+    }
+}
+
+#[test]
+fn a_long_post_may_be_broken_or_end_the_session_far_behind() {
+    let server = TestServer::start(Options::default());
+    let [(_, _, _, long), ..] = long_posts();
+    let long = String::from_utf8(long).unwrap();
+    for (last, status, reason) in [
+        ("9", 400, "closed parse error"),
+        ("4close", 200, "closed forced close"),
+        ("1", 200, "closed transport close"),
+    ] {
+        let (query, _) = server.poll(4);
+        let body = format!("{long}\u{1e}{last}\u{1e}4pending?");
+        assert_eq!(server.post(&query, &body).status, status, "{last}");
+        while server.get(&query).status == 200 {}
+        // What came before it was taken in, and nothing that came behind.
+        let mut asked = 0;
+        loop {
+            let line = server.log.recv_timeout(PATIENCE).unwrap();
+            asked += usize::from(line == "pending false");
+            if line.starts_with("closed") {
+                assert_eq!(line, reason, "{last}");
+                break;
+            }
+        }
+        assert_eq!(asked, 2, "{last}");
+    }
+    assert!(
+        !server
+            .log
+            .try_iter()
+            .any(|line| line.starts_with("pending"))
+    );
+}
