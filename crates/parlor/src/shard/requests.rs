@@ -33,13 +33,20 @@ impl Shard {
 
     /// Goes on with a request of which a part was taken in.
     pub(super) fn take_more(&mut self, key: MemberKey) {
-        if self.has_more(key) {
-            self.call(key, |session, turn| session.take_more(turn));
+        if !self.has_more(key) {
+            return;
+        }
+        self.call(key, |session, turn| session.take_more(turn));
+        if self.connections.is_current(key)
+            && !self.has_more(key)
+            && let Some(socket) = self.connections.trial_of(key)
+        {
+            self.list_ready(socket);
         }
     }
 
     /// Whether a socket is tried by a member of whose request only a part was taken in: it is read
-    /// after the rest.
+    /// after the rest, and listed again then.
     pub(super) fn is_behind_request(&self, socket: MemberKey) -> bool {
         match self.connections.cold[socket.slot as usize].stage {
             Stage::Trial(owner) => self.has_more(owner),
@@ -172,6 +179,10 @@ impl Shard {
             && self.connections.is_current(socket)
         {
             self.linger(socket, End::Peer);
+            // It may not have been read for a while.
+            if self.connections.is_current(socket) {
+                self.list_ready(socket);
+            }
         }
     }
 

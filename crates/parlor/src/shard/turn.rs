@@ -175,7 +175,7 @@ impl Shard {
             return self.take_more(key);
         }
         if self.is_behind_request(key) {
-            return self.list_ready(key);
+            return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match self.connections.read(key, &mut buffer) {
