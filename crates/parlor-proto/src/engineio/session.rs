@@ -127,12 +127,23 @@ impl Session {
         if self.state != State::Open {
             return;
         }
+        self.push_bounded(PacketType::Message, message, compress, options);
+    }
+
+    /// Queues a packet, or ends a session that is not asked for what waits.
+    fn push_bounded(
+        &mut self,
+        kind: PacketType,
+        message: Message,
+        compress: bool,
+        options: &Options,
+    ) {
         let bytes_max = options.limits.buffered_bytes_max;
         let full = |polling: &Polling| !polling.has_room(&message, bytes_max);
         if self.polling.as_deref().is_some_and(full) {
             return self.end(CloseCause::LimitBufferedBytes { bytes_max }, options);
         }
-        self.push(PacketType::Message, message, compress);
+        self.push(kind, message, compress);
     }
 
     /// Closes the session. What waits still goes out, over polling for as long as
@@ -306,7 +317,7 @@ impl Session {
             (PacketType::Ping, Version::V3) => {
                 self.heartbeat = Heartbeat::new(self.version, options, now);
                 let text = Text::from(packet.text().unwrap_or_default());
-                self.push(PacketType::Pong, Message::Text(text), true);
+                self.push_bounded(PacketType::Pong, Message::Text(text), true, options);
             }
             (PacketType::Pong, Version::V4) => {
                 self.heartbeat = Heartbeat::new(self.version, options, now);

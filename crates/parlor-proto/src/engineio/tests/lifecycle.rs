@@ -140,6 +140,20 @@ fn what_waits_is_bounded() {
 }
 
 #[test]
+fn pongs_that_nobody_fetches_are_bounded() {
+    let mut bench = Bench::polling(Version::V3);
+    bench.options.limits.buffered_bytes_max = 1000;
+    for ping in 1..=14 {
+        // The open packet waits, too.
+        assert_eq!(bench.post("1:2").1, 200, "ping {ping}");
+        assert!(bench.session.buffered_bytes() <= 1000);
+    }
+    bench.post(&"1:2".repeat(20));
+    assert_eq!(bench.drain(), "closed: transport error");
+    assert_eq!(bench.session.buffered_bytes(), 0);
+}
+
+#[test]
 fn writable_means_a_get_is_pending() {
     let mut bench = Bench::polling(Version::V4);
     assert!(!bench.session.is_writable());
