@@ -117,7 +117,7 @@ pub(super) fn mount(
         }),
         compress_from: (engine.compress_bytes_min > 0).then_some(engine.compress_bytes_min),
         cors: engine.cors.as_ref().map(|cors| Arc::new(cors_of(cors))),
-        deflate: super::deflate_policy(engine.deflate),
+        deflate: super::settings::deflate_policy(engine.deflate),
         ids: hooks.generates().then(Ids::default),
         hooks,
         clients: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Server, http_limits};
+use super::{Server, settings::http_limits};
 use crate::{
     door::{self, engineio::Mount},
     embed::Door,
