@@ -168,10 +168,6 @@ pub(crate) fn ended(reason: Option<Reason>) -> ExitCode {
 pub(crate) fn told(reason: &Reason) -> String {
     match reason {
         Reason::Connect(ConnectError::Io(error)) => error.to_string(),
-        Reason::Connect(error @ ConnectError::Refused(refusal)) if !refusal.text.is_empty() => {
-            let text = refusal.text.lines().next().unwrap_or_default();
-            format!("{error}: {text}")
-        }
         Reason::Connect(error) => with_source(error),
         Reason::Broken(error) => with_source(error),
         reason => reason.to_string().trim_end().to_owned(),

@@ -6,7 +6,7 @@ use anyhow::bail;
 use parlor::client::session::Payload;
 use parlor::client::{Builder, ConnectError, Receipt};
 
-use crate::terminal::{self, FAILED, harmless};
+use crate::terminal::{self, FAILED};
 use crate::url::Url;
 
 /// Publishes to a room, perhaps as an event of this name.
@@ -23,7 +23,10 @@ pub(super) async fn publish(
     };
     match published {
         Ok(receipt) => Ok(tell(receipt)),
-        Err(ConnectError::Refused(refusal)) => Ok(refused(refusal.status, &refusal.text)),
+        Err(error @ ConnectError::Refused(_)) => {
+            terminal::note(format_args!("parlor: {error}"));
+            Ok(ExitCode::from(FAILED))
+        }
         Err(ConnectError::Io(error)) => bail!("cannot publish at {}: {error}", url.authority()),
         Err(error) => bail!("cannot publish at {}: {error}", url.authority()),
     }
@@ -39,16 +42,3 @@ fn tell(receipt: Receipt) -> ExitCode {
     terminal::print(id.as_deref().unwrap_or("-"));
     ExitCode::SUCCESS
 }
-
-fn refused(status: u16, text: &str) -> ExitCode {
-    let reason = text.lines().next().unwrap_or_default();
-    let reason = reason.chars().take(REASON_CHARS_MAX).collect::<String>();
-    let separator = if reason.is_empty() { "" } else { ": " };
-    terminal::note(format_args!(
-        "parlor: the server answered {status}{separator}{}",
-        harmless(&reason)
-    ));
-    ExitCode::from(FAILED)
-}
-
-const REASON_CHARS_MAX: usize = 200;

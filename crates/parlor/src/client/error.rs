@@ -1,6 +1,6 @@
 //! What can go wrong while connecting and on a connection, sorted by blame.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use parlor_proto::websocket::{self, handshake::ResponseError};
 use thiserror::Error;
@@ -52,7 +52,7 @@ pub enum ConnectError {
         status: u16,
     },
     /// The server's: it refused.
-    #[error("the server answered {}", .0.status)]
+    #[error("the server answered {0}")]
     Refused(Box<Refusal>),
     /// The server's: what it answered is not HTTP, or not the answer to a handshake.
     #[error("not the answer to a handshake: {0}")]
@@ -81,6 +81,20 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The beginning of the body, as far as it came with the head; at most 16 KiB.
     pub text: String,
+}
+
+impl fmt::Display for Refusal {
+    /// The status, and the first line of the text, escaped and of at most 200 characters: it comes
+    /// from a stranger.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        let line = self.text.lines().next().unwrap_or_default().trim();
+        if line.is_empty() {
+            return Ok(());
+        }
+        let told: String = line.chars().take(TOLD_CHARS_MAX).collect();
+        write!(f, ": {}", told.escape_debug())
+    }
 }
 
 impl ConnectError {
@@ -117,6 +131,9 @@ impl ConnectError {
     }
 }
 
+/// Characters of a server's text in our own.
+const TOLD_CHARS_MAX: usize = 200;
+
 const fn is_permanent(status: u16) -> bool {
     matches!(status, 100..=499) && !matches!(status, 408 | 421 | 425 | 429)
 }
@@ -150,4 +167,28 @@ pub enum SocketError {
         /// [`Builder::close_timeout`](super::Builder::close_timeout).
         after: Duration,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_tell_their_reason_and_nothing_that_moves_a_cursor() {
+        let check = |text: &str, told: &str| {
+            let refusal = Refusal {
+                status: 403,
+                location: None,
+                retry_after: None,
+                text: text.to_owned(),
+            };
+            let error = ConnectError::Refused(Box::new(refusal));
+            assert_eq!(error.to_string(), format!("the server answered {told}"));
+        };
+        check("", "403");
+        check("sign in first\n", "403: sign in first");
+        check("\r\n\r\nlater", "403");
+        check("red \u{1b}[31m\u{202e}", r"403: red \u{1b}[31m\u{202e}");
+        check(&"a".repeat(300), &format!("403: {}", "a".repeat(200)));
+    }
 }
