@@ -12,7 +12,7 @@ use parlor_proto::websocket::{
 };
 
 use super::{
-    CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
+    CloseReason, Fault, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
     fragmented::{Fragmented, Waiting},
     meter::Meter,
     socket::{PONGS_AT_ONCE, close, close_over_rate, goodbye, is_over_rate, meter, ping, pong},
@@ -542,11 +542,15 @@ impl Session for Guest {
             Order::Act(act) => self.act(*act, turn),
             Order::Outcome(Outcome::Accepted(accepted)) => self.accept(&accepted, turn),
             Order::Outcome(Outcome::Refused(refusal)) => self.refuse(&refusal, turn),
-            Order::Outcome(Outcome::Failed(_)) => {
+            Order::Fail(Fault::Client) => {
+                self.say_goodbye(CloseCode::INVALID_PAYLOAD, "malformed message", turn);
+                Then::Linger(End::Violation)
+            }
+            Order::Fail(Fault::Handler) => {
                 self.say_goodbye(CloseCode::INTERNAL_ERROR, "internal error", turn);
                 Then::Linger(End::Fault)
             }
-            Order::Outcome(Outcome::Done) | Order::Socket(_) => Then::Continue,
+            Order::Outcome(Outcome::Failed(_) | Outcome::Done) | Order::Socket(_) => Then::Continue,
             Order::GoOn => match self.phase {
                 Phase::Connecting => Then::Continue,
                 Phase::Leaving => self.leave(turn),

@@ -215,12 +215,23 @@ pub(crate) enum Order {
     Send(Message, Compression),
     /// Do something else.
     Act(Box<Act>),
-    /// Do what the handler came back with.
+    /// Let a client in, or not.
     Outcome(Outcome),
+    /// End: a handler has failed.
+    Fail(Fault),
     /// Do something with a socket of the connection.
     Socket(Box<ToSocket>),
     /// Take in what is held: the handler has caught up.
     GoOn,
+}
+
+/// Whose fault it is that a handler has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The client's: it sent something else than was expected.
+    Client,
+    /// The handler's.
+    Handler,
 }
 
 /// What a member hears from the hub beside messages.

@@ -74,6 +74,10 @@ pub enum ConnectionError {
     /// The client did not answer a ping ([`ping_timeout`](crate::Config::ping_timeout)): cut.
     #[error("the client does not answer")]
     Silent,
+    /// A handler could not read a message ([`Message::json`](super::Message::json)): closed with
+    /// 1007.
+    #[error("not the JSON that is expected: {0}")]
+    Malformed(#[source] JsonError),
     /// A handler returned this error: closed with 1011.
     #[error("a handler failed: {0}")]
     Handler(#[source] BoxError),

@@ -89,8 +89,9 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error is told to [`Handler::error`], and the connection is closed with 1011; what has
-    /// come in behind the message is not handled. That the connection is closed already
+    /// Any error is told to [`Handler::error`], and the connection is closed: with 1007 for
+    /// JSON of the client's that does not fit
+    /// ([`JsonError::is_malformed`](super::JsonError::is_malformed)), with 1011 for any other. What has come in behind the message is not handled. That the connection is closed already
     /// ([`SendError::Closed`](super::SendError::Closed)) is no error here.
     fn message(
         &self,

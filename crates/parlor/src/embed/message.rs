@@ -46,8 +46,21 @@ pub struct Text(Bytes);
 
 /// JSON that does not fit its type, or a value that JSON cannot say.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct JsonError(#[source] Arc<serde_json::Error>);
+#[error("{error}")]
+pub struct JsonError {
+    #[source]
+    error: Arc<serde_json::Error>,
+    is_malformed: bool,
+}
+
+impl JsonError {
+    /// Whether it was read and did not fit, which is the fault of whoever sent it: a handler that
+    /// returns it closes the connection with 1007.
+    #[must_use]
+    pub const fn is_malformed(&self) -> bool {
+        self.is_malformed
+    }
+}
 
 impl Message {
     /// A text message with this value as JSON.
@@ -70,7 +83,10 @@ impl Message {
     ///
     /// [`JsonError`] where it is not JSON, or not of this type.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
-        Ok(serde_json::from_slice(self.as_bytes())?)
+        serde_json::from_slice(self.as_bytes()).map_err(|error| JsonError {
+            error: Arc::new(error),
+            is_malformed: true,
+        })
     }
 
     /// The text of a text message.
@@ -231,7 +247,10 @@ impl From<&[u8]> for Message {
 
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
-        Self(Arc::new(error))
+        Self {
+            error: Arc::new(error),
+            is_malformed: false,
+        }
     }
 }
 

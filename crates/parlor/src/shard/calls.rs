@@ -16,9 +16,10 @@ use super::{
     life::millis,
 };
 use crate::{
-    door::{CloseReason, Order, Then},
+    door::{CloseReason, Fault, Order, Then},
     embed::{
-        Call, Caller, ConnectionError, Disconnect, Event, Link, Outcome, Returned, SendError, Side,
+        BoxError, Call, Caller, ConnectionError, Disconnect, Event, JsonError, Link, Outcome,
+        Returned, RoomError, SendError, Side,
     },
     metrics::{End, Refused},
 };
@@ -141,10 +142,9 @@ impl Shard {
                 if closed && !caller.member.is_open() {
                     return;
                 }
-                tracing::warn!(member = %caller.member.id(), %error, "a handler failed");
-                let failed = Order::Outcome(Outcome::Failed("".into()));
-                caller.failed(ConnectionError::Handler(error));
-                self.call(key, |session, turn| session.obey(failed, turn));
+                let (fault, error) = blame(error, caller);
+                caller.failed(error);
+                self.call(key, |session, turn| session.obey(Order::Fail(fault), turn));
                 self.note_events(caller);
             }
         }
@@ -288,6 +288,31 @@ fn poll_once(call: &mut Call) -> Poll<Option<Returned>> {
 fn contained(call: &mut Call, cx: &mut Context<'_>) -> Poll<Option<Returned>> {
     catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
         .map_or(Poll::Ready(None), |poll| poll.map(Some))
+}
+
+/// Says whose fault it is that a handler has failed; of a client's nobody needs to be told but those
+/// who ask, or it could fill the log.
+fn blame(error: BoxError, caller: &Caller) -> (Fault, ConnectionError) {
+    let member = caller.member.id();
+    match malformed(&error) {
+        Some(error) => {
+            tracing::debug!(%member, %error, "a message is malformed");
+            (Fault::Client, ConnectionError::Malformed(error.clone()))
+        }
+        None => {
+            tracing::warn!(%member, %error, "a handler failed");
+            (Fault::Handler, ConnectionError::Handler(error))
+        }
+    }
+}
+
+/// The JSON of a client's behind an error: as it is, or as `?` has wrapped it.
+fn malformed(error: &BoxError) -> Option<&JsonError> {
+    let json = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(SendError::Json(json)), _) | (_, Some(RoomError::Json(json))) => Some(json),
+        _ => error.downcast_ref(),
+    };
+    json.filter(|json| json.is_malformed())
 }
 
 /// Runs a handler to its end, and counts where it keeps its thread for long.

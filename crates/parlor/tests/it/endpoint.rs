@@ -224,6 +224,37 @@ fn a_handler_hears_everything_in_order_and_then_the_end() {
 }
 
 #[test]
+fn json_that_does_not_fit_is_the_client_s_fault() {
+    let (told, hear) = mpsc::channel();
+    let adding = Endpoint::new()
+        .on_message(|member, message| async move {
+            let (a, b): (u32, u32) = message.json()?;
+            member.send(Message::from_json(&a.saturating_add(b))?)
+        })
+        .on_error(move |_, error| {
+            let told = told.clone();
+            async move {
+                told.send(error.to_string()).unwrap();
+            }
+        });
+    let server = endpoint(adding);
+    for malformed in ["", "[1", "[1,\u{1b}]", "[1,2,3]", "{}", "[-1,2]"] {
+        let mut client = server.websocket("/at/tea?token=secret");
+        client.send_text("[1,2]");
+        assert_eq!(client.receive_text(), "3");
+        client.send_text(malformed);
+        client.send_text("[1,2]");
+        let goodbye = (1007, "malformed message".to_owned());
+        assert_eq!(client.receive_close(), goodbye, "{malformed}");
+        let error = hear.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(
+            error.starts_with("not the JSON that is expected: "),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_panic_ends_one_connection_and_is_counted() {
     let (telling, _told) = Telling::new();
     let server = endpoint(telling);
