@@ -23,6 +23,15 @@ pub struct SocketIo {
     /// up to 1,024 events or 1 MiB that it misses; zero keeps none. With it each event has its
     /// place as one more argument, and is encoded for each client alone. Default: zero.
     pub recovery: Duration,
+    /// Whether a client that comes back within [`recovery`](Self::recovery) is let in without being
+    /// asked about again: what the [middleware] of the namespace has found out lies in the socket's
+    /// data. With `false` middleware decides anew, with [`is_recovered`] true and rooms and data as
+    /// they were; a refusal is the client's `connect_error`, and the session is kept for another try.
+    /// Only who embeds the server has middleware, so there is no key for it in a file. Default: yes.
+    ///
+    /// [middleware]: crate::socketio::Namespace::middleware
+    /// [`is_recovered`]: crate::socketio::Socket::is_recovered
+    pub recovery_skips_middleware: bool,
     /// The namespaces that there are. Default: none named, so that there is any.
     pub namespaces: Vec<String>,
 }
@@ -36,6 +45,7 @@ impl Default for SocketIo {
             echo: true,
             connect_timeout: Duration::from_secs(45),
             recovery: Duration::ZERO,
+            recovery_skips_middleware: true,
             namespaces: Vec::new(),
         }
     }

@@ -30,6 +30,7 @@ pub(super) fn socketio(config: &Config, handlers: Option<Arc<Io>>, hooks: Hooks)
         },
         echo: config.socketio.echo,
         recovery_ms: crate::shard::millis(config.socketio.recovery),
+        recovery_asks: !config.socketio.recovery_skips_middleware,
         parser: handlers.as_ref().and_then(|io| io.parser()),
     };
     let settings = Arc::new(settings);

@@ -1,8 +1,12 @@
 //! Socket.IO sessions that outlive their connection.
 
-use std::{num::NonZero, time::Duration};
+use std::{
+    num::NonZero,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use parlor::socketio::{Socket, SocketIo};
+use parlor::socketio::{ConnectError, Socket, SocketIo};
 use serde_json::Value;
 
 use crate::{
@@ -318,4 +322,120 @@ fn whoever_has_stayed_and_gone_is_counted_once() {
     let closed = closed.lines().filter(|line| line.starts_with(series));
     let closed = closed.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
     assert_eq!(closed.sum::<u64>(), opened);
+}
+
+/// Asks for a session with something to say to the middleware.
+fn ask_again(io: &mut Io, session: &Session, offset: &str, token: &str) -> String {
+    let pid = &session.pid;
+    io.say(&format!(
+        r#"0{{"pid":"{pid}","offset":"{offset}","token":"{token}"}}"#
+    ));
+    io.hear()
+}
+
+#[test]
+fn a_recovered_socket_passes_the_middleware_again_where_it_is_to() {
+    for (shards, skips) in [(1, false), (3, false), (1, true)] {
+        let io = SocketIo::new();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        io.of("/").middleware(move |socket: Socket| {
+            let data = socket.data::<String>().is_some();
+            let rooms = socket.rooms().len();
+            let row = (socket.is_recovered(), data, rooms);
+            seen.lock().unwrap().push(row);
+            async move {
+                match socket.auth_json().contains("expired") {
+                    true => Err(ConnectError::new("sign in again")),
+                    false => Ok(()),
+                }
+            }
+        });
+        io.of("/").on_connect(|socket: Socket| async move {
+            if !socket.is_recovered() {
+                socket.set_data("kept".to_owned());
+                socket.join("tea").unwrap().await.unwrap();
+            }
+            let _ = socket.emit("hello", &socket.is_recovered());
+        });
+        let server = TestServer::build(
+            |config| {
+                config.shards = NonZero::new(shards);
+                config.socketio.recovery = Duration::from_secs(60);
+                config.socketio.recovery_skips_middleware = skips;
+            },
+            |builder| builder.socketio(&io),
+        );
+        let mut ann = server.engine("");
+        let session = connect(&mut ann, "");
+        let (hello, offset) = hear(&mut ann);
+        assert_eq!(hello, r#"2["hello",false]"#);
+        drop(ann);
+        let main = io.of("/");
+        wait_until("it is gone", || {
+            let sockets = crate::support::block_on(main.fetch_sockets());
+            sockets.unwrap().is_empty()
+        });
+        main.to("tea").emit("missed", &1).unwrap();
+        let mut ann = server.engine("");
+        if !skips {
+            // Who is refused may ask again, on this connection or on another one.
+            let refused = r#"4{"message":"sign in again"}"#;
+            assert_eq!(ask_again(&mut ann, &session, &offset, "expired"), refused);
+            assert_eq!(ask_again(&mut ann, &session, &offset, "expired"), refused);
+            drop(ann);
+            ann = server.engine("");
+        }
+        let answer = ask_again(&mut ann, &session, &offset, "fresh");
+        assert!(answer.contains(&session.sid), "{answer}");
+        let mut heard = [hear(&mut ann).0, hear(&mut ann).0];
+        heard.sort_unstable();
+        assert_eq!(heard, [r#"2["hello",true]"#, r#"2["missed",1]"#]);
+        let mut rows = vec![(false, false, 1)];
+        rows.resize(if skips { 1 } else { 4 }, (true, true, 2));
+        assert_eq!(*asked.lock().unwrap(), rows);
+    }
+}
+
+#[test]
+fn a_session_that_ends_while_its_client_is_asked_about_is_not_recovered() {
+    let io = SocketIo::new();
+    let let_in = Arc::new(tokio::sync::Notify::new());
+    let gate = Arc::clone(&let_in);
+    io.of("/").middleware(move |socket: Socket| {
+        let gate = Arc::clone(&gate);
+        async move {
+            if socket.is_recovered() {
+                gate.notified().await;
+            }
+            Ok(())
+        }
+    });
+    io.of("/").on_connect(|socket: Socket| async move {
+        socket.join("tea").unwrap().await.unwrap();
+        let _ = socket.emit("hello", &socket.is_recovered());
+    });
+    let server = TestServer::build(
+        |config| {
+            config.socketio.recovery = Duration::from_secs(1);
+            config.socketio.recovery_skips_middleware = false;
+        },
+        |builder| builder.socketio(&io).doors([parlor::Door::Signal]),
+    );
+    let mut watch = server.peer_in("tea");
+    let mut ann = server.engine("");
+    let session = connect(&mut ann, "");
+    let offset = hear(&mut ann).1;
+    drop(ann);
+    let mut ann = server.engine("");
+    ann.say(&format!(
+        r#"0{{"pid":"{}","offset":"{offset}"}}"#,
+        session.pid
+    ));
+    assert_eq!(watch.hear()["type"], "peer-joined");
+    assert_eq!(watch.hear()["type"], "peer-left");
+    let_in.notify_one();
+    let answer = ann.hear();
+    assert!(!answer.contains(&session.sid), "{answer}");
+    assert_eq!(hear(&mut ann).0, r#"2["hello",false]"#);
 }

@@ -252,6 +252,7 @@ impl Application for SocketIo {
             self.not_found(&namespace, &claim, turn);
         }
         for socket in std::mem::take(&mut self.sockets) {
+            Self::give_back(&socket, turn);
             turn.tools.sockets.remove(&socket.id, turn.key);
             if let Some(recovery) = &socket.recovery {
                 self.forget_pid(recovery.pid, turn);

@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) echo: bool,
     /// Milliseconds that a session is kept for a client that comes back; 0 keeps none.
     pub(crate) recovery_ms: u64,
+    /// Whether a client that comes back has to pass the middleware once more.
+    pub(crate) recovery_asks: bool,
     /// How packets are written; none where the client shows it.
     pub(crate) parser: Option<OwnParser>,
 }
@@ -402,6 +404,7 @@ impl SocketIo {
     fn forget(&mut self, name: &str, reason: Option<DisconnectReason>, turn: &mut Turn<'_>) {
         let Some(at) = self.place(name) else { return };
         let socket = self.sockets.swap_remove(at);
+        Self::give_back(&socket, turn);
         Self::tell_ended(&socket, reason, turn);
         if let Some(recovery) = &socket.recovery {
             self.forget_pid(recovery.pid, turn);

@@ -112,6 +112,14 @@ fn tell_home(pid: Pid, about: About, turn: &Turn<'_>) {
     let _ = link.command_urgently(pid.home, Command::Wide(Box::new(wide)));
 }
 
+/// Where the connection of this turn is.
+const fn own_place(turn: &Turn<'_>) -> Seeker {
+    Seeker {
+        shard: turn.tools.shard,
+        key: turn.key,
+    }
+}
+
 /// Gives something to a socket, wherever it is.
 fn tell_socket(to: &Seeker, namespace: Arc<str>, act: Act, tools: &Tools) {
     let to_socket = Box::new(ToSocket { namespace, act });
@@ -124,9 +132,24 @@ fn tell_socket(to: &Seeker, namespace: Arc<str>, act: Act, tools: &Tools) {
 }
 
 /// Has a session leave its rooms for the one who takes its place.
-pub(super) fn release(pid: Pid, namespace: Arc<str>, tools: &Tools) {
+pub(super) fn release(pid: Pid, namespace: Arc<str>, seeker: Seeker, tools: &Tools) {
+    match tools.sockets.whereabouts(&pid) {
+        Some((shard, key)) => {
+            tell_socket(&Seeker { shard, key }, namespace, Act::Release, tools);
+        }
+        None => tell_socket(&seeker, namespace, Act::Lost, tools),
+    }
+}
+
+/// Tells a session that the one who has claimed it does not take its place.
+pub(super) fn unclaim(pid: Pid, namespace: Arc<str>, seeker: Seeker, tools: &Tools) {
     if let Some((shard, key)) = tools.sockets.whereabouts(&pid) {
-        tell_socket(&Seeker { shard, key }, namespace, Act::Release, tools);
+        tell_socket(
+            &Seeker { shard, key },
+            namespace,
+            Act::Unclaim(seeker),
+            tools,
+        );
     }
 }
 
@@ -169,11 +192,7 @@ impl SocketIo {
         wanted
             .seeking
             .push((name.into(), pid, auth.map(Into::into)));
-        let seeker = Seeker {
-            shard: desk.turn.tools.shard,
-            key: desk.turn.key,
-        };
-        let seek = About::Seek(name.into(), offset.as_ref().into(), seeker);
+        let seek = About::Seek(name.into(), offset.as_ref().into(), own_place(desk.turn));
         tell_home(pid, seek, desk.turn);
         true
     }
@@ -292,7 +311,9 @@ impl SocketIo {
             live,
             recovery: Some(recovery),
         });
-        self.enter_next(namespace, desk);
+        if !(self.settings.recovery_asks && self.ask_again(namespace, desk.turn)) {
+            self.enter_next(namespace, desk);
+        }
     }
 
     /// The socket is in all rooms that it had: the old member may leave them.
@@ -300,8 +321,46 @@ impl SocketIo {
         if let Some(at) = self.place(name)
             && let Some(recovery) = &self.sockets[at].recovery
         {
-            tell_home(recovery.pid, About::Release(name.into()), turn);
+            let release = About::Release(name.into(), own_place(turn));
+            tell_home(recovery.pid, release, turn);
         }
+    }
+
+    /// A socket that was being restored has gone before it was: its session may be asked for again.
+    pub(super) fn give_back(socket: &super::Socket, turn: &Turn<'_>) {
+        if let Some(recovery) = &socket.recovery
+            && recovery.is_restoring()
+        {
+            let about = About::Unclaim(socket.namespace().into(), own_place(turn));
+            tell_home(recovery.pid, about, turn);
+        }
+    }
+
+    /// The one who has claimed a socket does not go on in its place. Once the socket has left its
+    /// rooms it is too late for another one.
+    pub(super) fn unclaimed(&mut self, namespace: &str, seeker: Seeker) {
+        if let Some(at) = self.place(namespace)
+            && let Some(recovery) = &mut self.sockets[at].recovery
+            && recovery.leaving == 0
+        {
+            recovery.claim.take_if(|(own, _)| *own == seeker);
+        }
+    }
+
+    /// What the socket was to go on from has gone: its client gets a new one.
+    pub(super) fn lost(&mut self, namespace: &str, desk: &mut Desk<'_, '_, '_>) {
+        let Some(at) = self.place(namespace) else {
+            return;
+        };
+        let socket = &self.sockets[at];
+        let restoring = { socket.recovery.as_ref() }.is_some_and(|it| it.is_restoring());
+        if !restoring {
+            return;
+        }
+        let live = socket.live.as_ref();
+        let auth = live.map(|live| live.handle.auth_json().to_owned());
+        self.forget(namespace, None, desk.turn);
+        self.enter_anew(namespace, auth.as_deref(), desk);
     }
 
     /// The new member is in all rooms: this one leaves them.
@@ -441,6 +500,7 @@ impl SocketIo {
             .into_iter()
             .partition(is_whole);
         for socket in gone {
+            Self::give_back(&socket, turn);
             turn.tools.sockets.remove(&socket.id, turn.key);
             if let Some(recovery) = &socket.recovery {
                 self.forget_pid(recovery.pid, turn);

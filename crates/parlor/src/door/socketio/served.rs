@@ -103,7 +103,7 @@ impl SocketIo {
         });
     }
 
-    /// The handlers of a socket that is being restored. Its middleware has let it in before.
+    /// The handlers of a socket that is being restored.
     pub(super) fn restored(
         &self,
         name: &Arc<str>,
@@ -128,6 +128,16 @@ impl SocketIo {
             joins: Vec::new(),
             _entered: entered.map(Box::new),
         }))
+    }
+
+    /// Asks the handlers of a socket that is being restored whether it may come in. False where
+    /// there are none.
+    pub(super) fn ask_again(&self, namespace: &str, turn: &mut Turn<'_>) -> bool {
+        let live = self.live(namespace);
+        if let Some(live) = live {
+            live.tell(IoEvent::Connect, turn);
+        }
+        live.is_some()
     }
 
     /// The socket is connected: its handlers may begin.
@@ -186,6 +196,8 @@ impl SocketIo {
         match to.act {
             Act::Found(_) | Act::Claim(_) => {}
             Act::Release => self.released(namespace, desk.turn),
+            Act::Unclaim(seeker) => self.unclaimed(namespace, seeker),
+            Act::Lost => self.lost(namespace, desk),
             Act::Handed(kept) => self.handed(namespace, kept, desk),
             Act::Accept => self.enter_next(namespace, desk),
             Act::Refuse(message, data) => {

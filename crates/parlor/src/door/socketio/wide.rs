@@ -5,7 +5,7 @@ use parlor_proto::socketio::PacketType;
 
 use super::{
     hub_room,
-    recovery::{Pid, release, seek},
+    recovery::{Pid, release, seek, unclaim},
     said::{Filter, Said},
     sockets::{Sockets, is_socket_id},
     whole,
@@ -101,7 +101,8 @@ pub(crate) fn do_widely(
 fn about_session(pid: Pid, about: About, tools: &mut Tools) {
     match about {
         About::Seek(namespace, offset, seeker) => seek(pid, (namespace, offset, seeker), tools),
-        About::Release(namespace) => release(pid, namespace, tools),
+        About::Release(namespace, seeker) => release(pid, namespace, seeker, tools),
+        About::Unclaim(namespace, seeker) => unclaim(pid, namespace, seeker, tools),
         About::IsAt(to) => tools.sockets.note(pid, to, true),
         About::IsNoLongerAt(to) => tools.sockets.note(pid, to, false),
     }

@@ -48,6 +48,10 @@ pub(crate) enum Act {
     Found(Option<Box<Found>>),
     /// The one who claimed the socket is in all its rooms.
     Release,
+    /// The one who claimed the socket does not go on in its place.
+    Unclaim(Seeker),
+    /// The socket that was claimed has gone in between.
+    Lost,
     /// What the socket has heard since.
     Handed(Vec<Kept>),
 }
@@ -62,7 +66,7 @@ pub(crate) struct Claim {
 }
 
 /// A connection that looks for the session that its client had.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seeker {
     pub(crate) shard: ShardId,
     pub(crate) key: MemberKey,
@@ -156,8 +160,10 @@ pub(crate) enum WideAct {
 pub(crate) enum About {
     /// Somebody wants to go on in its place in a namespace, from this offset.
     Seek(Arc<str>, Box<str>, Seeker),
-    /// It may leave its rooms.
-    Release(Arc<str>),
+    /// It may leave its rooms for the one who has claimed it.
+    Release(Arc<str>, Seeker),
+    /// The one who has claimed it does not go on in its place.
+    Unclaim(Arc<str>, Seeker),
     IsAt((ShardId, MemberKey)),
     IsNoLongerAt((ShardId, MemberKey)),
 }
@@ -175,7 +181,9 @@ impl ToSocket {
             | Act::Disconnect { .. }
             | Act::Claim(_)
             | Act::Found(_)
-            | Act::Release => 0,
+            | Act::Release
+            | Act::Unclaim(_)
+            | Act::Lost => 0,
         };
         size_of::<Self>() + inside
     }
