@@ -45,6 +45,7 @@ mod socketio;
 mod socketio_advisories;
 mod socketio_engine;
 mod socketio_handlers;
+mod socketio_listeners;
 mod socketio_parser;
 mod socketio_polling_rows;
 mod socketio_recovery;

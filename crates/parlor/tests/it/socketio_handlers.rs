@@ -505,7 +505,7 @@ fn listeners_for_all_events_for_one_and_none() {
                 async {}
             });
             let out = log.clone();
-            socket.on_any_outgoing(move |event| out.note(format!("out {event}")));
+            socket.on_any_outgoing(move |event, _| out.note(format!("out {event}")));
             socket.on("stop", |socket: Socket, (): ()| async move {
                 socket.off("x");
                 socket.off_any();

@@ -195,6 +195,9 @@ impl Application for SocketIo {
             if item.is_volatile() && !port.is_writable() {
                 continue;
             }
+            if self.is_watched() {
+                self.tell_delivered(&packet);
+            }
             let packet = match item {
                 Item::Message(message) => self.keep_message(message, packet),
                 Item::Notice(..) | Item::Broadcast(_) => Some(packet),
@@ -205,8 +208,9 @@ impl Application for SocketIo {
     }
 
     fn form(&self, version: Version) -> Option<u8> {
-        if self.recovers() {
-            // Each event of a recoverable socket has a place of its own.
+        if self.recovers() || self.is_watched() {
+            // Each event of a recoverable socket has a place of its own, and what a handler is told
+            // is told for one socket.
             return None;
         }
         let form = match &self.settings.parser {

@@ -84,6 +84,8 @@ struct Rare {
     wanted: Option<Box<Wanted>>,
     /// Where the server has a parser of its own.
     decoding: Option<Box<Decoding>>,
+    /// Handlers are told what is delivered.
+    watched: bool,
     /// The connection is lost; until then the member stays: milliseconds of the shard's clock.
     stays_until: Option<u64>,
 }
@@ -182,6 +184,11 @@ impl SocketIo {
 
     fn engine_id(&self) -> Option<&str> {
         self.rare.as_ref()?.engine_id.as_deref()
+    }
+
+    /// Whether handlers are told what is delivered.
+    fn is_watched(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.watched)
     }
 
     /// Where the connection is lost: until when the member stays.

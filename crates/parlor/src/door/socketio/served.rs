@@ -140,6 +140,21 @@ impl SocketIo {
         live.is_some()
     }
 
+    /// Notes whether what is delivered is to be told to a handler.
+    fn watch(&mut self) {
+        let mut lives = self.sockets.iter().filter_map(|it| it.live.as_ref());
+        self.rare().watched = lives.any(|live| live.handle.handlers().hears_outgoing());
+    }
+
+    /// Tells a packet that is delivered to those who want to know.
+    pub(super) fn tell_delivered(&self, packet: &Packet<'_>) {
+        let live = self.live(&packet.namespace);
+        // One whose connection is lost is sent nothing.
+        if let Some(live) = live.filter(|live| live.handle.is_connected()) {
+            live.handle.tell_packet(packet);
+        }
+    }
+
     /// The socket is connected: its handlers may begin.
     pub(super) fn begin(&self, namespace: &str, turn: &mut Turn<'_>) {
         if let Some(live) = self.live(namespace) {
@@ -198,6 +213,7 @@ impl SocketIo {
             Act::Release => self.released(namespace, desk.turn),
             Act::Unclaim(seeker) => self.unclaimed(namespace, seeker),
             Act::Lost => self.lost(namespace, desk),
+            Act::Watch => self.watch(),
             Act::Handed(kept) => self.handed(namespace, kept, desk),
             Act::Accept => self.enter_next(namespace, desk),
             Act::Refuse(message, data) => {

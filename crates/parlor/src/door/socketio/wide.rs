@@ -56,11 +56,9 @@ pub(crate) fn do_widely(
         } => {
             let found = found(tools);
             collector.sent(found.len());
+            tell_asked(&found, &json, &namespace);
             each(found, &|_| Act::Emit {
-                packed: Packed {
-                    json: json.json.clone(),
-                    attachments: json.attachments.clone(),
-                },
+                packed: Packed::clone(&json),
                 volatile: false,
                 compress,
                 ack: Some(AckSink::Many(collector.clone(), timeout)),
@@ -94,6 +92,18 @@ pub(crate) fn do_widely(
             Vec::new()
         }
         WideAct::Disconnect { close } => each(found(tools), &|_| Act::Disconnect { close }),
+    }
+}
+
+/// Tells those who want to know that their sockets are sent an event.
+fn tell_asked(found: &[(MemberKey, Handle)], event: &Packed, namespace: &str) {
+    let mut watched = found
+        .iter()
+        .filter(|(_, it)| it.handlers().hears_outgoing())
+        .peekable();
+    if watched.peek().is_some() {
+        let packet = event.clone().into_packet(PacketType::Event, namespace);
+        watched.for_each(|(_, handle)| handle.tell_packet(&packet));
     }
 }
 

@@ -63,6 +63,12 @@ impl Args {
         }))
     }
 
+    /// Those of an event that is sent: the array without its name.
+    pub(crate) fn of_event(event: Packed) -> Self {
+        let packet = event.into_packet(parlor_proto::socketio::PacketType::Event, "/");
+        Self::of(&packet)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -52,6 +52,8 @@ pub(crate) enum Act {
     Unclaim(Seeker),
     /// The socket that was claimed has gone in between.
     Lost,
+    /// Somebody wants to know what is sent to the socket, or nobody any more.
+    Watch,
     /// What the socket has heard since.
     Handed(Vec<Kept>),
 }
@@ -183,7 +185,8 @@ impl ToSocket {
             | Act::Found(_)
             | Act::Release
             | Act::Unclaim(_)
-            | Act::Lost => 0,
+            | Act::Lost
+            | Act::Watch => 0,
         };
         size_of::<Self>() + inside
     }

@@ -4,14 +4,20 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{super::BoxError, DisconnectReason, Socket, args::Packed, received::Received};
+use super::{
+    super::BoxError,
+    Args, DisconnectReason, Listener, Socket,
+    args::Packed,
+    listener::{Which, is, take_out},
+    received::Received,
+};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type OnEvent = Arc<dyn Fn(Received) -> Boxed<()> + Send + Sync>;
 type OnPacket = Arc<dyn Fn(Received) -> Boxed<Result<(), BoxError>> + Send + Sync>;
 type OnEnd = Arc<dyn Fn(Socket, DisconnectReason) -> Boxed<()> + Send + Sync>;
 type OnError = Arc<dyn Fn(Socket, Arc<BoxError>) -> Boxed<()> + Send + Sync>;
-type OnOutgoing = Arc<dyn Fn(&str) + Send + Sync>;
+type OnOutgoing = Arc<dyn Fn(&str, &Args) + Send + Sync>;
 
 /// An acknowledgement as the result of a handler: `Ack(value)`. A tuple is several arguments, `()`
 /// none. To serde an array of fixed length is a tuple too; a `Vec` or a slice is one argument.
@@ -59,7 +65,7 @@ impl<A: IntoAck, E: Into<BoxError> + Send> IntoAck for Result<A, E> {
 /// Handlers of a namespace or of a socket, in the order in which they were given.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    events: Vec<Listener>,
+    events: Vec<OfEvent>,
     any: Vec<OnEvent>,
     outgoing: Vec<OnOutgoing>,
     packets: Vec<OnPacket>,
@@ -68,7 +74,7 @@ pub(crate) struct Handlers {
     errors: Vec<OnError>,
 }
 
-struct Listener {
+struct OfEvent {
     event: Box<str>,
     call: OnEvent,
     once: bool,
@@ -81,7 +87,7 @@ impl std::fmt::Debug for Handlers {
 }
 
 impl Handlers {
-    pub(crate) fn on<T, F, Fut>(&mut self, event: &str, once: bool, handler: F)
+    pub(crate) fn on<T, F, Fut>(&mut self, event: &str, once: bool, handler: F) -> Listener
     where
         T: DeserializeOwned + Send,
         F: Fn(Socket, T) -> Fut + Send + Sync + 'static,
@@ -98,66 +104,85 @@ impl Handlers {
                 }
                 Ok(())
             }
-        });
+        })
     }
 
-    pub(crate) fn on_event<F, Fut>(&mut self, event: &str, handler: F)
+    pub(crate) fn on_event<F, Fut>(&mut self, event: &str, handler: F) -> Listener
     where
         F: Fn(Received) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.events.push(Listener {
-            event: event.into(),
-            call: Arc::new(move |received| Box::pin(handler(received))),
-            once: false,
-        });
+        self.push(
+            event,
+            false,
+            Arc::new(move |received| Box::pin(handler(received))),
+        )
     }
 
-    fn add<F, Fut>(&mut self, event: &str, once: bool, handler: F)
+    fn push(&mut self, event: &str, once: bool, call: OnEvent) -> Listener {
+        let listener = of_event(&call);
+        self.events.push(OfEvent {
+            event: event.into(),
+            call,
+            once,
+        });
+        listener
+    }
+
+    fn add<F, Fut>(&mut self, event: &str, once: bool, handler: F) -> Listener
     where
         F: Fn(Received) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), BoxError>> + Send,
     {
         let handler = Arc::new(handler);
-        self.events.push(Listener {
-            event: event.into(),
-            call: Arc::new(move |received: Received| {
-                let handler = Arc::clone(&handler);
-                Box::pin(async move {
-                    let socket = received.socket().clone();
-                    if let Err(error) = handler(received).await {
-                        socket.failed(error).await;
-                    }
-                })
-            }),
-            once,
+        let call: OnEvent = Arc::new(move |received: Received| {
+            let handler = Arc::clone(&handler);
+            Box::pin(async move {
+                let socket = received.socket().clone();
+                if let Err(error) = handler(received).await {
+                    socket.failed(error).await;
+                }
+            })
         });
+        self.push(event, once, call)
     }
 
-    pub(crate) fn on_any<F, Fut>(&mut self, first: bool, handler: F)
+    pub(crate) fn on_any<F, Fut>(&mut self, first: bool, handler: F) -> Listener
     where
         F: Fn(Received) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let at = if first { 0 } else { self.any.len() };
-        self.any
-            .insert(at, Arc::new(move |received| Box::pin(handler(received))));
+        let call: OnEvent = Arc::new(move |received| Box::pin(handler(received)));
+        let listener = of_event(&call);
+        self.any.insert(at, call);
+        listener
     }
 
-    pub(crate) fn on_any_outgoing(&mut self, handler: impl Fn(&str) + Send + Sync + 'static) {
-        self.outgoing.push(Arc::new(handler));
+    pub(crate) fn on_any_outgoing(
+        &mut self,
+        first: bool,
+        handler: impl Fn(&str, &Args) + Send + Sync + 'static,
+    ) -> Listener {
+        let at = if first { 0 } else { self.outgoing.len() };
+        let call: OnOutgoing = Arc::new(handler);
+        let listener = Listener::new(Which::Outgoing(Arc::downgrade(&call)));
+        self.outgoing.insert(at, call);
+        listener
     }
 
-    pub(crate) fn on_packet<F, Fut>(&mut self, handler: F)
+    pub(crate) fn on_packet<F, Fut>(&mut self, handler: F) -> Listener
     where
         F: Fn(Received) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.packets
-            .push(Arc::new(move |received| Box::pin(handler(received))));
+        let call: OnPacket = Arc::new(move |received| Box::pin(handler(received)));
+        let listener = Listener::new(Which::Packet(Arc::downgrade(&call)));
+        self.packets.push(call);
+        listener
     }
 
-    pub(crate) fn on_end<F, Fut>(&mut self, before: bool, handler: F)
+    pub(crate) fn on_end<F, Fut>(&mut self, before: bool, handler: F) -> Listener
     where
         F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -167,19 +192,21 @@ impl Handlers {
         } else {
             &mut self.disconnect
         };
-        list.push(Arc::new(move |socket, reason| {
-            Box::pin(handler(socket, reason))
-        }));
+        let call: OnEnd = Arc::new(move |socket, reason| Box::pin(handler(socket, reason)));
+        let listener = Listener::new(Which::End(Arc::downgrade(&call)));
+        list.push(call);
+        listener
     }
 
-    pub(crate) fn on_error<F, Fut>(&mut self, handler: F)
+    pub(crate) fn on_error<F, Fut>(&mut self, handler: F) -> Listener
     where
         F: Fn(Socket, Arc<BoxError>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.errors.push(Arc::new(move |socket, error| {
-            Box::pin(handler(socket, error))
-        }));
+        let call: OnError = Arc::new(move |socket, error| Box::pin(handler(socket, error)));
+        let listener = Listener::new(Which::Error(Arc::downgrade(&call)));
+        self.errors.push(call);
+        listener
     }
 
     pub(crate) fn off(&mut self, event: &str) {
@@ -190,8 +217,59 @@ impl Handlers {
         self.any.clear();
     }
 
-    pub(crate) fn off_any_outgoing(&mut self) {
+    /// Whether there was one.
+    pub(crate) fn off_any_outgoing(&mut self) -> bool {
+        let heard = self.hears_outgoing();
         self.outgoing.clear();
+        heard
+    }
+
+    /// Whether somebody wants to know what is sent.
+    pub(crate) const fn hears_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Takes one out. Whether it was there.
+    pub(crate) fn remove(&mut self, listener: &Listener) -> bool {
+        match listener.which() {
+            Which::Event(given) => {
+                let found = self.events.iter().position(|it| is(&it.call, given));
+                let taken = found.map(|at| self.events.remove(at));
+                taken.is_some() || take_out(&mut self.any, given)
+            }
+            Which::Packet(given) => take_out(&mut self.packets, given),
+            Which::End(given) => {
+                take_out(&mut self.disconnecting, given) || take_out(&mut self.disconnect, given)
+            }
+            Which::Error(given) => take_out(&mut self.errors, given),
+            Which::Outgoing(given) => take_out(&mut self.outgoing, given),
+        }
+    }
+
+    pub(crate) fn listeners(&self, event: &str) -> Vec<Listener> {
+        let found = self.events.iter().filter(|it| *it.event == *event);
+        found.map(|it| of_event(&it.call)).collect()
+    }
+
+    pub(crate) fn listeners_any(&self) -> Vec<Listener> {
+        self.any.iter().map(of_event).collect()
+    }
+
+    pub(crate) fn listeners_any_outgoing(&self) -> Vec<Listener> {
+        let all = self.outgoing.iter();
+        all.map(|it| Listener::new(Which::Outgoing(Arc::downgrade(it))))
+            .collect()
+    }
+
+    /// The events that there are handlers for, each once.
+    pub(crate) fn event_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for listener in &self.events {
+            if !names.iter().any(|name| **name == *listener.event) {
+                names.push(listener.event.to_string());
+            }
+        }
+        names
     }
 
     /// Those of an event; those that are for once are taken out.
@@ -227,4 +305,8 @@ impl Handlers {
             self.disconnect.clone()
         }
     }
+}
+
+fn of_event(call: &OnEvent) -> Listener {
+    Listener::new(Which::Event(Arc::downgrade(call)))
 }

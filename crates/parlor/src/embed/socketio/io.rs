@@ -11,14 +11,9 @@ use std::{
     },
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::Serialize;
 
-use super::{
-    super::{BoxError, Link, SendError},
-    Args, Broadcast, DisconnectReason, IntoAck, OwnParser, Parser, PartialAcks, Received, Socket,
-    handlers::Handlers,
-};
+use super::{super::Link, Namespace, OwnParser, Parser, Socket, handlers::Handlers};
 
 /// Socket.IO with handlers: `Clone`, `Send`, `Sync`. Give it to
 /// [`Builder::socketio`](crate::Builder::socketio) and keep a clone to send from anywhere.
@@ -62,15 +57,6 @@ pub(crate) struct Rules {
 pub struct ConnectError {
     pub(crate) message: String,
     pub(crate) data: Option<String>,
-}
-
-/// A namespace, or those that a rule stands for: to give it handlers, and to send to it.
-#[derive(Clone)]
-pub struct Namespace {
-    io: Arc<Io>,
-    /// None where it is a rule over names: it can be given handlers, and nothing be sent to it.
-    name: Option<Arc<str>>,
-    rules: Arc<Rules>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,14 +175,6 @@ impl fmt::Debug for Rules {
     }
 }
 
-impl fmt::Debug for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Namespace")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Io {
     pub(crate) fn parser(&self) -> Option<OwnParser> {
         self.parser.clone()
@@ -209,6 +187,11 @@ impl Io {
     /// Connects the handles with their server; the first one counts.
     pub(crate) fn settle(&self, link: &Arc<Link>) {
         let _ = self.link.set(Arc::clone(link));
+    }
+
+    /// The way to its server, once there is one.
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
+        self.link.get().cloned()
     }
 
     fn tell_new(&self, namespace: &Namespace) {
@@ -275,6 +258,14 @@ impl Drop for Entered {
 }
 
 impl Rules {
+    pub(super) fn on_asked(&self, middleware: Middleware) {
+        lock(&self.middleware).push(middleware);
+    }
+
+    pub(super) fn on_connect(&self, handler: OnConnect) {
+        lock(&self.connect).push(handler);
+    }
+
     pub(super) fn middleware(&self) -> Vec<Middleware> {
         lock(&self.middleware).clone()
     }
@@ -310,191 +301,6 @@ impl ConnectError {
 impl<T: fmt::Display> From<T> for ConnectError {
     fn from(error: T) -> Self {
         Self::new(error.to_string())
-    }
-}
-
-impl Namespace {
-    /// Its name; none where it is a rule over names.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// Calls a handler for each socket that connects. Its end is awaited before the socket's first
-    /// event is handled.
-    pub fn on_connect<F, Fut>(&self, handler: F) -> &Self
-    where
-        F: Fn(Socket) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.rules.connect).push(Arc::new(move |socket| Box::pin(handler(socket))));
-        self
-    }
-
-    /// Asks a function whether a client may come in, after those that were given before.
-    pub fn middleware<F, Fut>(&self, handler: F) -> &Self
-    where
-        F: Fn(Socket) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), ConnectError>> + Send + 'static,
-    {
-        lock(&self.rules.middleware).push(Arc::new(move |socket| Box::pin(handler(socket))));
-        self
-    }
-
-    /// Calls a handler for an event of any socket of the namespace, before those of the socket; see
-    /// [`Socket::on`]. It costs nothing for each socket.
-    pub fn on<T, F, Fut>(&self, event: &str, handler: F) -> &Self
-    where
-        T: DeserializeOwned + Send,
-        F: Fn(Socket, T) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: IntoAck> + Send,
-    {
-        self.rules.handlers().on(event, false, handler);
-        self
-    }
-
-    /// The same with the event as it came; see [`Socket::on_event`].
-    pub fn on_event<F, Fut>(&self, event: &str, handler: F) -> &Self
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.rules.handlers().on_event(event, handler);
-        self
-    }
-
-    /// Calls a handler for every event of any socket; see [`Socket::on_any`].
-    pub fn on_any<F, Fut>(&self, handler: F) -> &Self
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.rules.handlers().on_any(false, handler);
-        self
-    }
-
-    /// Asks a function about every event of any socket; see [`Socket::middleware`].
-    pub fn packet_middleware<F, Fut>(&self, handler: F) -> &Self
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
-    {
-        self.rules.handlers().on_packet(handler);
-        self
-    }
-
-    /// Calls a handler when a socket ends; see [`Socket::on_disconnecting`].
-    pub fn on_disconnecting<F, Fut>(&self, handler: F) -> &Self
-    where
-        F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.rules.handlers().on_end(true, handler);
-        self
-    }
-
-    /// Calls a handler when a socket has ended; see [`Socket::on_disconnect`].
-    pub fn on_disconnect<F, Fut>(&self, handler: F) -> &Self
-    where
-        F: Fn(Socket, DisconnectReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.rules.handlers().on_end(false, handler);
-        self
-    }
-
-    /// An event for all sockets of the namespace. Of a rule over names it is for nobody.
-    pub fn all(&self) -> Broadcast {
-        let link = self.name.as_ref().and_then(|_| self.io.link.get());
-        let name = self.name.clone().unwrap_or_default();
-        Broadcast::new(link.cloned(), name)
-    }
-
-    /// An event for those in a room.
-    pub fn to(&self, room: impl AsRef<str>) -> Broadcast {
-        self.all().to(room)
-    }
-
-    /// The same as [`Namespace::to`], for sentences that read better so.
-    pub fn within(&self, room: impl AsRef<str>) -> Broadcast {
-        self.to(room)
-    }
-
-    /// An event for all but those in a room.
-    pub fn except(&self, room: impl AsRef<str>) -> Broadcast {
-        self.all().except(room)
-    }
-
-    /// Sends an event to all sockets of the namespace.
-    ///
-    /// # Errors
-    ///
-    /// As [`Broadcast::emit`].
-    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, args: &T) -> Result<(), SendError> {
-        self.all().emit(event, args)
-    }
-
-    /// Sends an event to all sockets of the namespace and waits for their acknowledgements.
-    ///
-    /// # Errors
-    ///
-    /// As [`Broadcast::emit_with_ack`].
-    pub async fn emit_with_ack<T: Serialize + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-    ) -> Result<Vec<Args>, PartialAcks> {
-        self.all().emit_with_ack(event, args).await
-    }
-
-    /// All sockets of the namespace, in no order.
-    ///
-    /// # Errors
-    ///
-    /// As [`Broadcast::fetch_sockets`].
-    pub async fn fetch_sockets(&self) -> Result<Vec<Socket>, SendError> {
-        self.all().fetch_sockets().await
-    }
-
-    /// Sends an event to the other nodes of the cluster. There are none, so far.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Json`] where the arguments cannot be said in JSON.
-    pub fn server_side_emit<T: Serialize + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-    ) -> Result<(), SendError> {
-        super::args::Packed::event(event, args)?;
-        Ok(())
-    }
-
-    /// The same, and waits for an answer of each. There are none, so far.
-    ///
-    /// # Errors
-    ///
-    /// As [`Namespace::server_side_emit`].
-    pub async fn server_side_emit_with_ack<T: Serialize + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-    ) -> Result<Vec<Value>, SendError> {
-        std::future::ready(self.server_side_emit(event, args).map(|()| Vec::new())).await
-    }
-
-    /// Is to call a handler for events that other nodes of the cluster send with
-    /// [`Namespace::server_side_emit`], and to answer those that wait with what it returns
-    /// ([`IntoAck`]). There are no other nodes, so far, and a node does not hear itself: the
-    /// handler is never called, and is dropped at once.
-    pub fn on_server_side_emit<T, F, Fut>(&self, event: &str, handler: F) -> &Self
-    where
-        T: DeserializeOwned + Send,
-        F: Fn(T) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: IntoAck> + Send,
-    {
-        let _ = (event, handler);
-        self
     }
 }
 

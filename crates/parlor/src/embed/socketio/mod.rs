@@ -35,6 +35,8 @@ mod broadcast;
 mod command;
 mod handlers;
 mod io;
+mod listener;
+mod namespace;
 mod parser;
 mod received;
 mod shape;
@@ -47,7 +49,9 @@ pub use self::{
     args::{Args, ArgsError, Binary},
     broadcast::Broadcast,
     handlers::{Ack, IntoAck, Reply},
-    io::{ConnectError, Namespace, SocketIo},
+    io::{ConnectError, SocketIo},
+    listener::Listener,
+    namespace::Namespace,
     parser::{Decoder, Parser, TextDecoder, TextParser},
     received::{AckHandle, Received},
     socket::{Emission, Entering, Socket},

@@ -14,12 +14,13 @@ use std::{
 };
 
 use parlor_hub::Refused;
+use parlor_proto::socketio::Packet;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
     super::{BoxError, Command, Head, Member, RoomError, SendError},
-    AckError, Broadcast, DisconnectReason, IntoAck, Received,
+    AckError, Args, Broadcast, DisconnectReason,
     acks::wait_for,
     args::Packed,
     command::{AckSink, Act, Data, ToSocket},
@@ -291,113 +292,6 @@ impl Socket {
         self.act(Act::Disconnect { close })
     }
 
-    /// Calls a handler for an event, after those that were given before. Events of one socket are
-    /// handled one after the other. See [`Args::parse`](super::Args::parse) for what the arguments become; where they
-    /// do not fit, or the handler returns an error, [`Socket::on_error`] is called.
-    pub fn on<T, F, Fut>(&self, event: &str, handler: F)
-    where
-        T: DeserializeOwned + Send,
-        F: Fn(Self, T) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: IntoAck> + Send,
-    {
-        lock(&self.0.handlers).on(event, false, handler);
-    }
-
-    /// The same for the next such event alone.
-    pub fn once<T, F, Fut>(&self, event: &str, handler: F)
-    where
-        T: DeserializeOwned + Send,
-        F: Fn(Self, T) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: IntoAck> + Send,
-    {
-        lock(&self.0.handlers).on(event, true, handler);
-    }
-
-    /// Calls a handler with an event as it came, and the right to acknowledge it.
-    pub fn on_event<F, Fut>(&self, event: &str, handler: F)
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_event(event, handler);
-    }
-
-    /// Forgets the socket's own handlers of an event.
-    pub fn off(&self, event: &str) {
-        lock(&self.0.handlers).off(event);
-    }
-
-    /// Calls a handler for every event, before those of the event.
-    pub fn on_any<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_any(false, handler);
-    }
-
-    /// The same, before those that were given already.
-    pub fn prepend_any<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_any(true, handler);
-    }
-
-    /// Forgets what was given to [`Socket::on_any`].
-    pub fn off_any(&self) {
-        lock(&self.0.handlers).off_any();
-    }
-
-    /// Calls a function with the name of every event that this handle or a clone of it sends.
-    pub fn on_any_outgoing(&self, handler: impl Fn(&str) + Send + Sync + 'static) {
-        lock(&self.0.handlers).on_any_outgoing(handler);
-    }
-
-    /// Forgets what was given to [`Socket::on_any_outgoing`].
-    pub fn off_any_outgoing(&self) {
-        lock(&self.0.handlers).off_any_outgoing();
-    }
-
-    /// Asks a function about every event before it is handled. An error is for
-    /// [`Socket::on_error`], and the event goes no further.
-    pub fn middleware<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_packet(handler);
-    }
-
-    /// Calls a handler when the socket ends, while [`Socket::rooms`] still tells its rooms.
-    pub fn on_disconnecting<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_end(true, handler);
-    }
-
-    /// Calls a handler when the socket has ended.
-    pub fn on_disconnect<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_end(false, handler);
-    }
-
-    /// Calls a handler with what went wrong: a middleware's error, arguments that do not fit, an
-    /// error of a handler. Without one it is logged.
-    pub fn on_error<F, Fut>(&self, handler: F)
-    where
-        F: Fn(Self, Arc<BoxError>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        lock(&self.0.handlers).on_error(handler);
-    }
-
     /// Something went wrong with an event.
     pub(crate) async fn failed(&self, error: BoxError) {
         let handlers = lock(&self.0.handlers).errors();
@@ -414,21 +308,51 @@ impl Socket {
         lock(&self.0.handlers)
     }
 
+    /// Tells those who want to know what is sent to the socket.
+    pub(crate) fn tell_outgoing(&self, event: &str, args: impl FnOnce() -> Args) {
+        let listeners = lock(&self.0.handlers).outgoing();
+        if listeners.is_empty() {
+            return;
+        }
+        let args = args();
+        for listener in listeners {
+            listener(event, &args);
+        }
+    }
+
+    /// The same of a packet that is delivered.
+    pub(crate) fn tell_packet(&self, packet: &Packet<'_>) {
+        if lock(&self.0.handlers).hears_outgoing()
+            && let Some(name) = packet.event_name()
+        {
+            self.tell_outgoing(name.as_str(), || Args::of(packet));
+        }
+    }
+
     pub(crate) fn act(&self, act: Act) -> Result<(), SendError> {
-        let command = Command::Socket {
+        let command = self.command(act)?;
+        let member = &self.0.member;
+        member.link().command(member.id().shard(), command)
+    }
+
+    /// The same, also where the queue is full: for what is asked a few times only.
+    pub(super) fn act_urgently(&self, act: Act) -> Result<(), SendError> {
+        let command = self.command(act)?;
+        let member = &self.0.member;
+        member.link().command_urgently(member.id().shard(), command)
+    }
+
+    fn command(&self, act: Act) -> Result<Command, SendError> {
+        if self.0.reason.get().is_some() || !self.0.member.is_open() {
+            return Err(SendError::Closed);
+        }
+        Ok(Command::Socket {
             to: self.0.member.key(),
             to_socket: Box::new(ToSocket {
                 namespace: Arc::clone(&self.0.namespace),
                 act,
             }),
-        };
-        if self.0.reason.get().is_some() || !self.0.member.is_open() {
-            return Err(SendError::Closed);
-        }
-        self.0
-            .member
-            .link()
-            .command(self.0.member.id().shard(), command)
+        })
     }
 
     pub(crate) fn any_data(&self) -> Option<Data> {
@@ -531,10 +455,8 @@ impl Emission {
     }
 
     fn send(&self, event: &str, packed: Packed, ack: Option<AckSink>) -> Result<(), SendError> {
-        let listeners = self.socket.handlers().outgoing();
-        for listener in listeners {
-            listener(event);
-        }
+        self.socket
+            .tell_outgoing(event, || Args::of_event(packed.clone()));
         self.socket.act(Act::Emit {
             packed,
             volatile: self.volatile,
