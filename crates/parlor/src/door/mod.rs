@@ -12,6 +12,7 @@ mod item;
 mod meter;
 mod opaque;
 mod open;
+mod pace;
 mod raw;
 mod signal;
 mod socket;
@@ -81,7 +82,8 @@ pub(crate) trait Session: fmt::Debug {
         Then::Continue
     }
 
-    /// Takes in bytes that came, unmasking them in place.
+    /// Takes in bytes that came, unmasking them in place. What it leaves for a later turn it
+    /// appends to [`Tools::unread`], and is called with that again before more is read.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then;
 
     /// Takes in a request that came by HTTP. Only for sessions without a socket.

@@ -2,7 +2,7 @@
 
 use parlor_proto::websocket::{CloseCode, Connection, Event, Input, Kind, State, frame};
 
-use super::{CloseReason, Then, Turn, meter::Meter};
+use super::{CloseReason, Then, Turn, meter::Meter, pace::Pace};
 use crate::{embed::UNFINISHED, metrics::End};
 
 /// Pings of one read that are each answered. Of more that come together the newest is, as RFC 6455,
@@ -21,14 +21,16 @@ pub(super) fn receive(
     let options = turn.tools.settings.options;
     let mut input = Input::new(bytes);
     let mut pongs = 0;
+    let mut pace = Pace::new(turn);
     let then = loop {
         match connection.receive(&mut input, &options, &mut scratch) {
             Ok(None) => break Then::Continue,
             Ok(Some(Event::Message { kind, payload, .. })) => {
                 turn.tools.traffic.messages_in += 1;
                 turn.tools.traffic.bytes_in += payload.len() as u64;
+                let len = payload.len();
                 let then = each(connection, kind, payload, turn);
-                if then != Then::Continue {
+                if then != Then::Continue || pace.is_over(len, turn) {
                     break then;
                 }
             }
@@ -48,11 +50,19 @@ pub(super) fn receive(
             }
         }
     };
+    let left = input.remaining();
     turn.tools.scratch = scratch;
     if then == Then::Continue {
+        leave(bytes, left, turn);
         pong(connection, turn);
     }
     then
+}
+
+/// Leaves the last `count` bytes for the next turn.
+pub(super) fn leave(bytes: &[u8], count: usize, turn: &mut Turn<'_>) {
+    let rest = bytes.get(bytes.len() - count..).unwrap_or_default();
+    turn.tools.unread.extend_from_slice(rest);
 }
 
 /// Sends the pong that is owed, if there is one and the client reads.

@@ -90,6 +90,8 @@ pub(crate) struct Tools {
     pub(crate) traffic: Traffic,
     /// The Engine.IO sessions of the shard.
     pub(super) sessions: Registry,
+    /// What the session that is called has left of its bytes, because others are to be heard.
+    pub(crate) unread: Vec<u8>,
     /// Callers that have been given something to do since the shard last looked.
     pub(crate) callers: Vec<Rc<Caller>>,
     /// The sockets of Socket.IO.
@@ -111,6 +113,7 @@ impl Tools {
             compressors: Compressors::new(settings.deflate),
             traffic: Traffic::default(),
             sessions: Registry::default(),
+            unread: Vec::new(),
             callers: Vec::new(),
             sockets: Sockets::default(),
             packet: String::new(),

@@ -4,6 +4,7 @@ mod connecting;
 mod fragmented;
 mod plain;
 mod sending;
+mod unread;
 mod wire;
 
 use std::{collections::HashMap, io};
@@ -20,6 +21,7 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
+use self::unread::Unread;
 use super::{accept::Newcomer, addresses::Place, poll::PollSet, wheel::Wheel};
 use crate::{
     door::{CloseReason, Session, Settings, UPLINK_BYTES, Uplink},
@@ -170,6 +172,8 @@ pub(crate) struct Connections {
     trials: HashMap<u32, MemberKey>,
     /// Unsent bytes that the sessions of those hold that have no socket, by slot.
     held: HashMap<u32, usize>,
+    /// Bytes that were read and are not taken in yet.
+    unread: Unread,
 }
 
 /// What one read brought.
@@ -203,6 +207,7 @@ impl Connections {
             flushes: HashMap::new(),
             trials: HashMap::new(),
             held: HashMap::new(),
+            unread: Unread::default(),
         }
     }
 
@@ -292,6 +297,7 @@ impl Connections {
         if hot.flags & TRIED != 0 {
             self.trials.remove(&key.slot);
         }
+        self.unread.take(key.slot);
         if hot.flags & (PLAIN | SERVED) != 0 {
             self.backlog_bytes -= self.held.remove(&key.slot).unwrap_or(0);
         }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{Config, Server, door::CloseReason};
 
+mod pace;
 mod posts;
 
 /// How long what must come may take.
@@ -91,13 +92,18 @@ impl Bench {
 
     /// A client that has asked for a WebSocket.
     fn ask(&mut self, target: &str) -> Client {
+        self.ask_with(target, "")
+    }
+
+    /// The same with more header lines.
+    fn ask_with(&mut self, target: &str, lines: &str) -> Client {
         let (newcomer, mut client) = self.newcomer();
         self.shard.welcome(newcomer);
         client.write(
             format!(
                 "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
                  Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                 Sec-WebSocket-Version: 13\r\n\r\n"
+                 Sec-WebSocket-Version: 13\r\n{lines}\r\n"
             )
             .as_bytes(),
         );
@@ -106,7 +112,12 @@ impl Bench {
 
     /// A client that has a WebSocket.
     fn open(&mut self, target: &str) -> Client {
-        let mut client = self.ask(target);
+        self.open_with(target, "")
+    }
+
+    /// The same with more header lines.
+    fn open_with(&mut self, target: &str, lines: &str) -> Client {
+        let mut client = self.ask_with(target, lines);
         self.until("the answer to an upgrade", |_| {
             client.take();
             client.read.ends_with(b"\r\n\r\n")

@@ -9,7 +9,7 @@ use mio::{Events, Token};
 use parlor_hub::MemberKey;
 
 use super::{
-    Mail, READ_BYTES, Shard,
+    Mail, Shard,
     accept::Acceptor,
     connections::{
         self, APART, BACKLOG, PINGED, PLAIN, READ_CLOSED, READY, Read, SERVED, Stage, TIMED, UNREAD,
@@ -177,8 +177,16 @@ impl Shard {
         if self.is_behind_request(key) {
             return;
         }
+        if let Some(mut rest) = self.connections.take_unread(key) {
+            self.received(key, &mut rest);
+            if self.connections.is_current(key) {
+                self.list_ready(key);
+            }
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        match self.connections.read(key, &mut buffer) {
+        let most = self.connections.read_bytes_max();
+        match self.connections.read(key, &mut buffer[..most]) {
             Read::Bytes(count) => {
                 let cold = &mut self.connections.cold[key.slot as usize];
                 if !matches!(cold.stage, Stage::Head(_)) {
@@ -186,7 +194,7 @@ impl Shard {
                 }
                 self.connections.hot[key.slot as usize].flags &= !PINGED;
                 self.received(key, &mut buffer[..count]);
-                let full = count == READ_BYTES;
+                let full = count == most;
                 if self.connections.is_current(key) {
                     let hot = &self.connections.hot[key.slot as usize];
                     // A stream says that it has more only once it was found empty.
@@ -297,8 +305,9 @@ impl Shard {
         if let Some(verdict) = verdict {
             self.judge(key, verdict);
         }
+        let rest = std::mem::take(&mut self.tools.unread);
         match result {
-            Ok(Then::Continue) => {}
+            Ok(Then::Continue) => self.keep_unread(key, rest),
             Ok(Then::Linger(end)) => self.linger(key, end),
             Ok(Then::End) => self.finish(key),
             Ok(Then::Wait) => self.wait(key),
@@ -319,6 +328,18 @@ impl Shard {
             self.note_events(&caller);
         }
         self.perform();
+    }
+
+    /// Keeps what a session has left for a later turn. While it tries a socket it is of that.
+    fn keep_unread(&mut self, key: MemberKey, rest: Vec<u8>) {
+        if rest.is_empty() {
+            return;
+        }
+        let from = self.connections.trial_of(key).unwrap_or(key);
+        if self.connections.is_open(from) && !self.connections.is_plain(from) {
+            self.connections.keep_unread(from, rest);
+            self.list_ready(from);
+        }
     }
 
     /// Notes what a session with deadlines of its own is like after a call.

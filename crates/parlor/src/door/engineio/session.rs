@@ -22,7 +22,8 @@ use super::{
     super::{
         CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
         meter::Meter,
-        socket::{PONGS_AT_ONCE, goodbye, head_len, is_over_rate, meter, pong},
+        pace::Pace,
+        socket::{PONGS_AT_ONCE, goodbye, head_len, is_over_rate, leave, meter, pong},
     },
     Application, Mount, Port,
     open::Name,
@@ -364,6 +365,7 @@ impl Session for Engine {
         let options = self.mount.socket_options(&turn.tools.settings.options);
         let mut input = Input::new(bytes);
         let mut pongs = 0;
+        let mut pace = Pace::new(turn);
         let then = loop {
             let Some(socket) = self.current() else {
                 break Then::Continue;
@@ -372,8 +374,9 @@ impl Session for Engine {
                 Ok(None) => break Then::Continue,
                 Ok(Some(Event::Message { kind, payload, .. })) => {
                     self.message(kind, payload, turn);
+                    let len = payload.len();
                     let then = self.settle(turn);
-                    if then != Then::Continue {
+                    if then != Then::Continue || pace.is_over(len, turn) {
                         break then;
                     }
                 }
@@ -393,10 +396,12 @@ impl Session for Engine {
                 }
             }
         };
+        let left = input.remaining();
         turn.tools.scratch = scratch;
         if then == Then::Continue
             && let Some(socket) = self.current()
         {
+            leave(bytes, left, turn);
             pong(socket, turn);
         }
         then

@@ -44,6 +44,7 @@ impl Connections {
     pub(crate) fn strip(&mut self, key: MemberKey) {
         let index = key.slot as usize;
         self.hold(key, 0);
+        self.unread.take(key.slot);
         if let Some(outbox) = self.cold[index].outbox.take() {
             self.backlog_bytes -= outbox.len();
         }

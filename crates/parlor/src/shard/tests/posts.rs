@@ -36,13 +36,13 @@ impl Bench {
     }
 
     /// A request that is answered at once.
-    fn exchange(&mut self, method: Method, query: &str, body: &str) -> Reply {
+    pub(super) fn exchange(&mut self, method: Method, query: &str, body: &str) -> Reply {
         let mut answered = self.request(method, query, body);
         reply(&mut answered).expect("an answer at once")
     }
 
     /// Opens a session that is connected to the main namespace; the query that names it.
-    fn session(&mut self) -> String {
+    pub(super) fn session(&mut self) -> String {
         let open = self.exchange(Method::Get, "", "");
         let open = str::from_utf8(&open.body).unwrap();
         let sid = open.split("\"sid\":\"").nth(1).unwrap();

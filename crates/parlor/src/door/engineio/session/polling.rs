@@ -1,8 +1,6 @@
 //! The requests of a session that goes over polling.
 
-use std::time::{Duration, Instant};
-
-use parlor_proto::engineio::{Content, ErrorCode, Form, Payload, PollId};
+use parlor_proto::engineio::{Content, Data, ErrorCode, Form, Payload, PollId};
 use tokio::sync::oneshot;
 
 use super::{
@@ -12,15 +10,11 @@ use super::{
     },
     Engine,
 };
-use crate::door::Turn;
+use crate::door::{Turn, pace::Pace};
 
 /// Of a POST so many bytes are taken in within a turn, like those that are read from a socket. The
 /// rest waits for the next turns, so that other members of the shard are heard in between.
 const PART_BYTES: usize = 64 * 1024;
-/// And it is taken in for so long.
-const PART_TIME: Duration = Duration::from_millis(1);
-/// Messages between two looks at the time.
-const MESSAGES_PER_LOOK: usize = 64;
 
 impl Engine {
     /// Does what a request asks for.
@@ -155,13 +149,15 @@ impl Engine {
     ) -> Result<bool, ErrorCode> {
         let now = self.in_time(turn.now);
         let options = self.mount.options;
-        let deadline = Instant::now() + PART_TIME;
+        let mut pace = Pace::new(turn);
         payload.grant(PART_BYTES);
-        let mut messages = 0_usize;
         while let Some(data) = self.session.receive(payload, &options, now)? {
+            let len = match &data {
+                Data::Text(text) => text.len(),
+                Data::Binary(bytes) => bytes.len(),
+            };
             self.hand_over(&data, turn);
-            messages += 1;
-            if messages.is_multiple_of(MESSAGES_PER_LOOK) && Instant::now() > deadline {
+            if pace.is_over(len, turn) {
                 return Ok(false);
             }
         }
