@@ -70,7 +70,7 @@ for (const page of ['doors/websocket.md', 'doors/signal.md', 'doors/sse.md']) {
   });
 }
 
-for (const page of ['doors/websocket.md', 'doors/signal.md']) {
+for (const page of ['doors/websocket.md', 'doors/signal.md', 'doors/sse.md']) {
   test(`${page}: Coming back`, async () => {
     const [{ code }] = await inSection(page, 'Coming back');
     const opened = await start(code, proxy.port);
