@@ -1,7 +1,7 @@
 // The page: four panes in one room, and texts to copy that lead into the same room.
 
 import { FrameDoor, SignalDoor, StreamDoor } from './doors.js';
-import { measure } from './measure.js';
+import { measure, milliseconds } from './measure.js';
 import { Pane } from './pane.js';
 import { Room } from './room.js';
 import { SocketIoDoor, servedClient } from './socketio.js';
@@ -119,8 +119,8 @@ measureButton.addEventListener('click', async () => {
   measureButton.disabled = true;
   measured.textContent = 'measuring';
   try {
-    const { median, worst } = await measure(`${base.socket}echo`);
-    measured.textContent = `median ${median.toFixed(1)} ms, worst ${worst.toFixed(1)} ms`;
+    const { mean, worst } = await measure(`${base.socket}echo`);
+    measured.textContent = `mean ${milliseconds(mean)}, worst ${milliseconds(worst)}`;
   } catch (error) {
     measured.textContent = error.message;
   }

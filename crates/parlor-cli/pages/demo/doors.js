@@ -316,7 +316,7 @@ export class StreamDoor extends Door {
     on('message', (event) => hear(event, { text: event.data }));
     on('binary', (event) => hear(event, payload({ base64: event.data })));
     source.onerror = events.while(() => {
-      if (source.readyState === EventSource.CLOSED) events.lost('the server refused it');
+      if (source.readyState === EventSource.CLOSED) events.lost('the browser gave up');
       else if (!this.last) events.lost('the stream ended');
       else {
         // The browser comes back by itself, with the id of the last event.

@@ -1,5 +1,7 @@
 // One side of the conversation: a door, what comes through it, and a line to write.
 
+import { milliseconds } from './measure.js';
+
 const LOG_ENTRIES_MAX = 200;
 const SHOWN_BYTES_MAX = 24;
 const SHOWN_CHARACTERS_MAX = 2_000;
@@ -17,6 +19,8 @@ export class Pane {
   /** Whether it asks for what it missed, and when it was back. */
   #asks = false;
   #backAt = 0;
+  /** Whether it was said that the connection is lost; not at each attempt. */
+  #lost = false;
 
   /** `door` is made by `makeDoor(name, listener)`. */
   constructor(element, template, { name, label, makeDoor, greeting = '' }) {
@@ -28,8 +32,10 @@ export class Pane {
     this.#parts = {
       state: find('.state'),
       stateText: find('.state-text'),
+      countdown: find('.countdown'),
       wire: find('.wire'),
       log: find('.log'),
+      lines: find('.log ol'),
       form: find('.composer'),
       text: find('.composer input'),
       toggle: find('.toggle'),
@@ -63,7 +69,7 @@ export class Pane {
   /** Enters a room. */
   enter(base, room) {
     this.#room = room;
-    this.#parts.log.replaceChildren();
+    this.#parts.lines.replaceChildren();
     this.#remark(`This is the room ${room.name}.`);
     this.#backAt = 0;
     this.#door.turnTo(base, room);
@@ -136,7 +142,7 @@ export class Pane {
     const notes = [sender ? `from ${sender}` : 'from elsewhere'];
     if (bytes) notes.push(`binary, ${bytes.byteLength} bytes`);
     if (missed) notes.push('missed');
-    else if (known) notes.push(`${(performance.now() - known.at).toFixed(1)} ms`);
+    else if (known) notes.push(milliseconds(performance.now() - known.at));
     const note = line('p', 'note', '');
     if (id) note.append(code(id), ' ');
     note.append(notes.join(', '));
@@ -146,28 +152,30 @@ export class Pane {
   }
 
   #show({ state, delay, reason }) {
-    const { state: pill, stateText } = this.#parts;
+    const { state: pill, stateText, countdown } = this.#parts;
     pill.dataset.state = state;
     clearInterval(this.#countdown);
     if (state === 'connected' && this.#asks) this.#backAt = performance.now();
-    if (state === 'connected') this.#asks = false;
+    if (state === 'connected') this.#asks = this.#lost = false;
     else if (this.#parts.peers) this.#parts.peers.textContent = 'nobody';
     if (state === 'closed') this.#remark('Cut off.');
-    if (state !== 'waiting') {
-      stateText.textContent = { closed: 'cut off' }[state] ?? state;
-      return;
-    }
-    this.#remark(`Connection lost (${reason}).`);
+    stateText.textContent = { closed: 'cut off', waiting: 'tries again' }[state] ?? state;
+    countdown.textContent = '';
+    if (state !== 'waiting') return;
+    if (!this.#lost) this.#remark(`Connection lost (${reason}).`);
+    this.#lost = true;
     const until = performance.now() + delay;
     const tick = () => {
       const left = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-      stateText.textContent = `again in ${left} s`;
+      // Not in the text of the state: a screen reader would say it each second.
+      countdown.textContent = `in ${left} s`;
     };
     tick();
     this.#countdown = setInterval(tick, 250);
   }
 
   #showBack(since) {
+    if (this.#asks) return;
     this.#asks = true;
     const text = line('p', '', 'Asks for what came ');
     if (since) text.append('after ', code(since), '.');
@@ -217,13 +225,13 @@ export class Pane {
   }
 
   #append(kind, children) {
-    const { log } = this.#parts;
+    const { log, lines } = this.#parts;
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     const item = document.createElement('li');
     item.className = kind;
     item.append(...children);
-    log.append(item);
-    while (log.childElementCount > LOG_ENTRIES_MAX) log.firstElementChild.remove();
+    lines.append(item);
+    while (lines.childElementCount > LOG_ENTRIES_MAX) lines.firstElementChild.remove();
     if (atEnd || kind === 'sent') log.scrollTop = log.scrollHeight;
   }
 }

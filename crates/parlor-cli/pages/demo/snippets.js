@@ -12,12 +12,22 @@ export function fill(values) {
 export function enableCopying() {
   for (const button of document.querySelectorAll('.copy')) {
     const code = button.parentElement.querySelector('code');
+    button.setAttribute('aria-label', `Copy: ${subject(button)}`);
     button.addEventListener('click', () => copy(button, code));
   }
   for (const button of document.querySelectorAll('[data-copy-text]')) {
     const code = button.parentElement.querySelector('code');
     button.addEventListener('click', () => copy(button, code));
   }
+}
+
+/** What a text is an example of: the heading of its door, or its tab. */
+function subject(button) {
+  const panel = button.closest('[role=tabpanel]');
+  const title = panel
+    ? document.getElementById(panel.getAttribute('aria-labelledby'))
+    : button.closest('li').querySelector('h3');
+  return title.textContent.trim();
 }
 
 async function copy(button, source) {
@@ -29,8 +39,9 @@ async function copy(button, source) {
     getSelection().selectAllChildren(source);
     done = 'Selected';
   }
-  button.textContent = done;
-  setTimeout(() => (button.textContent = 'Copy'), 1_500);
+  const status = document.getElementById('copied');
+  button.textContent = status.textContent = done;
+  setTimeout(() => (button.textContent = 'Copy', status.textContent = ''), 1_500);
 }
 
 /** Makes a list of tabs work with pointer and arrow keys. */
