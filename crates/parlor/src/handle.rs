@@ -124,7 +124,7 @@ pub(crate) fn set_retry(draft: &mut Draft, retry_ms: u32) {
 /// What the requests of Engine.IO are made of.
 pub(crate) mod engine {
     pub(crate) use crate::door::engineio::{
-        Answer, Body, Follow, Mount, Reply, Request as Ask, Sid, may_open, unknown,
+        Answer, Body, Follow, Judging, Mount, Reply, Request as Ask, Ruling, Sid, may_open, unknown,
     };
 }
 

@@ -91,6 +91,10 @@ pub(crate) enum Refused {
     Rate,
     /// A handler of the embedder's refused it.
     Handler,
+    /// The embedder has not decided about it in time.
+    Late,
+    /// Its client went while the embedder decided.
+    Gone,
 }
 
 impl Refused {

@@ -210,6 +210,14 @@ impl<'a> Provenance<'a> {
         self.origin != Field::Absent
     }
 
+    /// The origin, where there is one, and it is text.
+    pub(crate) fn origin(&self) -> Option<&'a str> {
+        match self.origin {
+            Field::Once(origin) => str::from_utf8(origin).ok(),
+            Field::Absent | Field::Repeated => None,
+        }
+    }
+
     /// A person who follows a link or types an address: the page is opened, and no script of
     /// another site reads it.
     fn is_navigation(&self) -> bool {

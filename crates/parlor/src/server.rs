@@ -16,6 +16,7 @@ use std::{
 };
 
 use parlor_hub::ShardId;
+use tokio::sync::watch;
 
 pub use self::builder::{BuildError, Builder};
 use self::threads::{Running, Thread};
@@ -52,6 +53,8 @@ pub struct Server {
     visit_policy: Policy,
     /// True once the server stops.
     draining: Arc<AtomicBool>,
+    /// The same, for those who wait for it.
+    stopping: watch::Sender<bool>,
     handle: Handle,
     link: Arc<Link>,
     endpoints: Arc<Routes>,
@@ -184,7 +187,7 @@ impl Server {
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
-        let draining = Arc::clone(&self.draining);
+        let (draining, stopping) = (Arc::clone(&self.draining), self.stopping.clone());
         let link = Arc::clone(&self.link);
         let mut running = self.start(listeners).map_err(ServeError::Start)?;
         let mut result = Ok(());
@@ -194,6 +197,7 @@ impl Server {
             ended = running.first_end() => result = ended,
         }
         draining.store(true, Ordering::Relaxed);
+        stopping.send_replace(true);
         for mailbox in &*running.mailboxes {
             // A shard that cannot be woken has ended, and says so below.
             let _ = mailbox.post(&mut vec![Letter::Stop], 0);

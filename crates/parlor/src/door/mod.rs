@@ -31,7 +31,8 @@ use crate::{
 };
 
 pub(crate) use engineio::{
-    Ask, Asked, Follow, Route, Sid, Verdict, checks, follow, open_polling, route, session_at,
+    Ask, Asked, Follow, Kept, Route, Sid, Undecided, Verdict, checks, follow, open_polling, route,
+    session_at,
 };
 pub(crate) use fragmented::Fragmented;
 pub(crate) use item::{Item, retry_hint};

@@ -12,7 +12,7 @@ use parlor_proto::{
 };
 
 use super::{
-    Session, Settings, Tools, Turn,
+    Session, Settings, Tools, Turn, Undecided,
     engineio::{self, mount_at, open_socket},
     enter::{BAD_ROOM, FULL, LOBBY, MALFORMED, Query, connect, join, resume, room_name, since},
     guest::Guest,
@@ -23,7 +23,7 @@ use super::{
     tools::{RAW, SIGNAL},
 };
 use crate::{
-    embed::{self, Caller, Connect, FailedHandshake, OnFailed},
+    embed::{self, Caller, Connect, FailedHandshake, OnFailed, engineio::Ruling},
     front::Head,
     metrics,
     policy::{Policy, Provenance, Refusal, add_date, leave_out_body},
@@ -43,6 +43,8 @@ pub(crate) enum Opened {
         owner: MemberKey,
         agreement: Option<Agreement>,
     },
+    /// The embedder decides later.
+    Undecided(Box<Undecided>),
     /// What it is about is another shard's: the connection goes there, as it came.
     Elsewhere(ShardId),
     /// It was refused: the reply holds the answer, after which the connection closes.
@@ -129,10 +131,10 @@ fn names(head: &Head<'_, '_>, header: &str, item: &[u8]) -> bool {
 }
 
 /// Opens the door that a head asks for: a session, or a refusal in the reply. `None` where no door
-/// stands at its path.
+/// stands at its path. `ruling` is what the embedder has said, where that took a while.
 pub(crate) fn open(
     head: &Head<'_, '_>,
-    policy: &Policy,
+    (policy, ruling): (&Policy, Option<Ruling>),
     peer: impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Option<Opened> {
@@ -141,7 +143,7 @@ pub(crate) fn open(
         return None;
     }
     Some(
-        open_door(head, door, policy, &peer, turn).unwrap_or_else(|mut refusal| {
+        open_door(head, door, (policy, ruling), &peer, turn).unwrap_or_else(|mut refusal| {
             // A member that got as far as the hub is none.
             turn.hub.disconnect(turn.key, turn.effects);
             turn.reply.clear();
@@ -211,14 +213,14 @@ impl From<Refusal> for Refused {
 fn open_door(
     head: &Head<'_, '_>,
     door: Door<'_>,
-    policy: &Policy,
+    (policy, ruling): (&Policy, Option<Ruling>),
     peer: &impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
     if let Door::Engine = door
         && let Some(mount) = mount_at(&turn.tools.settings.mounts, head.path()).cloned()
     {
-        return open_socket(head, &mount, policy, peer, turn).map_err(Refused::Engine);
+        return open_socket(head, &mount, (policy, ruling), peer, turn).map_err(Refused::Engine);
     }
     let provenance = Provenance::of_head(head.headers);
     policy.check_host(&provenance)?;

@@ -6,6 +6,7 @@ use std::{fmt, net::SocketAddr};
 
 pub use parlor_proto::engineio::{CloseReason, ErrorCode, Message, Text, Transport, Version};
 
+pub(crate) use self::hooks::{Case, Judging, Ruling};
 pub use self::hooks::{Context, Hooks, RequestError};
 use super::Head;
 

@@ -14,10 +14,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::coding::{Coding, Effort};
-use super::cors;
 use crate::config::ClientFiles;
 use crate::front::CLIENT_FILES;
-use crate::policy::{Cors, Policy};
 
 /// Files by their names, all of them from [`CLIENT_FILES`].
 #[derive(Debug)]
@@ -135,25 +133,19 @@ impl File {
 /// The routes of the files below `path`, which begins with a slash. A file that there is not is
 /// 404, whatever the protocol at the same path says of names that it does not know; where none is
 /// served that is left to the protocol.
-pub(crate) fn routes(
-    path: &str,
-    bundle: &Bundle,
-    cors: Option<&Arc<Cors>>,
-    policy: &Policy,
-) -> Router {
+pub(crate) fn routes(path: &str, bundle: &Bundle) -> Router {
     if bundle.0.is_empty() {
         return Router::new();
     }
     let path = path.trim_end_matches('/');
-    let routes = CLIENT_FILES.iter().fold(Router::new(), |router, name| {
+    CLIENT_FILES.iter().fold(Router::new(), |router, name| {
         let file = bundle.0.iter().find(|file| file.name == *name);
         let method = match file {
             Some(file) => get(serve).with_state(Arc::clone(file)),
             None => get(|| std::future::ready((StatusCode::NOT_FOUND, "not found\n"))),
         };
         router.route(&format!("{path}/{name}"), method)
-    });
-    cors::layer(routes, cors, policy)
+    })
 }
 
 async fn serve(State(file): State<Arc<File>>, fields: HeaderMap) -> Response<Body> {

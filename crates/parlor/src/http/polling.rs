@@ -23,12 +23,9 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     coding::{Coding, Effort},
-    cors,
+    entrance::Entrance,
 };
-use crate::{
-    handle::{Handle, engine},
-    policy::{Cors, Policy, Provenance},
-};
+use crate::handle::{Handle, engine};
 
 /// A path that is polled.
 #[derive(Debug, Clone)]
@@ -37,21 +34,18 @@ pub(crate) struct Polled {
     pub(crate) path: String,
     /// Its place among all such.
     pub(crate) place: usize,
-    /// What there is at it.
-    pub(crate) mount: Arc<engine::Mount>,
+    /// What there is at it, and for whom.
+    pub(crate) entrance: Entrance,
     /// The longest body of a POST, in bytes.
     pub(crate) body_bytes_max: usize,
     /// Answers to GETs of at least so many bytes are compressed; none never.
     pub(crate) compress_from: Option<usize>,
-    /// What pages of other origins are told, where that is said there.
-    pub(crate) cors: Option<Arc<Cors>>,
 }
 
 /// What the requests of one path need.
 struct Context {
     polled: Polled,
     handle: Handle,
-    policy: Policy,
 }
 
 /// While the shard of a session is behind, requests wait: so long between two looks, and at most
@@ -59,14 +53,10 @@ struct Context {
 const BEHIND: (Duration, u32) = (Duration::from_millis(5), 2000);
 
 /// The routes of a path.
-pub(crate) fn routes(polled: Polled, handle: Handle, policy: &Policy) -> Router {
+pub(crate) fn routes(polled: Polled, handle: Handle) -> Router {
     let path = polled.path.clone();
-    let cors = polled.cors.clone();
-    let context = Arc::new(Context {
-        polled,
-        handle,
-        policy: policy.clone(),
-    });
+    let entrance = polled.entrance.clone();
+    let context = Arc::new(Context { polled, handle });
     let routes = Router::new().route(&path, any(serve));
     let (routes, below) = match path.ends_with('/') {
         true => (routes, path),
@@ -78,7 +68,7 @@ pub(crate) fn routes(polled: Polled, handle: Handle, policy: &Policy) -> Router 
     let routes = routes
         .route(&format!("{below}{{*rest}}"), any(serve))
         .with_state(context);
-    cors::layer(routes, cors.as_ref(), policy)
+    entrance.layer(routes)
 }
 
 /// Tells the shard what becomes of a request whose client goes before it is answered.
@@ -112,7 +102,9 @@ async fn serve(
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
-    let sid = context.polled.mount.session_of(target);
+    let entrance = &context.polled.entrance;
+    let mount = &entrance.mount;
+    let sid = mount.session_of(target);
     let id = context.handle.next_request();
     let method = match parts.method {
         http::Method::GET => Method::Get,
@@ -126,7 +118,12 @@ async fn serve(
             "bodies are not decoded\n",
         );
     }
-    let provenance = Provenance::of_map(&parts.headers);
+    let allowed = entrance.admits(&parts);
+    let judging = allowed.then(|| mount.judge(&parts, peer)).flatten();
+    let ruling = match entrance.rule(judging).await {
+        Ok(ruling) => ruling,
+        Err(refusal) => return refusal,
+    };
     let mut body = (method == Method::Post).then_some(body);
     let ask = engine::Ask {
         mount: context.polled.place,
@@ -141,9 +138,10 @@ async fn serve(
             .get(header::CONTENT_TYPE)
             .map(|value| value.as_bytes().to_vec()),
         peer,
-        allowed: cors::admits(context.polled.cors.as_ref(), &context.policy, &provenance),
+        allowed,
         id,
         body: None,
+        ruling,
     };
     let mut watch = Watch {
         context: &context,
@@ -157,7 +155,6 @@ async fn serve(
     watch.done();
     match reply {
         Some(mut reply) => {
-            let mount = &context.polled.mount;
             let added = (reply.status == 200).then(|| mount.headers_for(&parts, peer));
             if let Some(denied) = reply.denied.take() {
                 mount.tell(&parts, peer, *denied);
@@ -209,9 +206,11 @@ impl Context {
             }
             sleep(BEHIND.0).await;
         }
-        // A session that ends without a word has forgotten its requests.
         match self.handle.ask(ask, sid)?.await {
             Ok(answer) => Some(answer),
+            // Where there is none yet the server has ended.
+            Err(_) if sid.is_none() => None,
+            // A session that ends without a word has forgotten its requests.
             Err(_) => Some(engine::Answer::Reply(engine::unknown())),
         }
     }

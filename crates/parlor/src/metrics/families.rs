@@ -183,6 +183,8 @@ pub(super) const REFUSAL: Label = Label {
         "address_limit",
         "rate",
         "handler",
+        "late",
+        "gone",
     ],
 };
 pub(super) const DROP: Label = Label {

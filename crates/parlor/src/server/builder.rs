@@ -247,6 +247,7 @@ impl Builder {
             config: self.config,
             routes: self.routes,
             draining: Arc::default(),
+            stopping: tokio::sync::watch::Sender::new(false),
             handle: Handle::default(),
             metrics: Arc::new(metrics),
             metrics_listener,

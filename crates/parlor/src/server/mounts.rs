@@ -117,7 +117,11 @@ pub(super) fn mount(
             attributes: cookie.attributes().into(),
         }),
         compress_from: (engine.compress_bytes_min > 0).then_some(engine.compress_bytes_min),
-        cors: engine.cors.as_ref().map(|cors| Arc::new(cors_of(cors))),
+        cors: match (&engine.cors, hooks.judges_origins()) {
+            (Some(cors), _) => Some(Arc::new(cors_of(cors))),
+            (None, true) => Some(Arc::new(cors_of(&config::Cors::default()))),
+            (None, false) => None,
+        },
         deflate: super::settings::deflate_policy(engine.deflate),
         ids: hooks.generates().then(Ids::default),
         hooks,

@@ -6,7 +6,7 @@ use super::{Server, settings::http_limits};
 use crate::{
     door::{self, engineio::Mount},
     embed::Door,
-    http::{self, Reception, Site},
+    http::{self, Entrance, Patience, Reception, Site},
     metrics::{self, Exposition},
     policy::Policy,
 };
@@ -64,21 +64,31 @@ impl Server {
     /// What polling of Engine.IO has.
     fn polled_routes(&self, policy: &Policy) -> axum::Router {
         let mut router = axum::Router::new();
+        let patience = Patience::new(
+            (self.config.head_timeout, self.config.connection_limit()),
+            Arc::clone(&self.metrics),
+            self.stopping.subscribe(),
+        );
+        let entrance = |mount: &Arc<Mount>| Entrance {
+            mount: Arc::clone(mount),
+            policy: policy.clone(),
+            patience: patience.clone(),
+        };
         let speaks = |mount: &&Arc<Mount>| mount.door == metrics::Door::SocketIo;
         if let Some(mount) = self.mounts.iter().find(speaks) {
-            let (bundle, cors) = (&self.bundle, mount.cors.as_ref());
-            router = router.merge(http::bundle_routes(&mount.path, bundle, cors, policy));
+            let files = http::bundle_routes(&mount.path, &self.bundle);
+            router = router.merge(entrance(mount).layer(files));
         }
         for (place, mount) in self.mounts.iter().enumerate() {
+            let entrance = entrance(mount);
             let polled = http::polling::Polled {
                 path: mount.path.to_string(),
                 place,
-                mount: Arc::clone(mount),
+                entrance,
                 body_bytes_max: mount.options.limits.payload_bytes_max,
                 compress_from: mount.compress_from,
-                cors: mount.cors.clone(),
             };
-            let routes = http::polling::routes(polled, self.handle.clone(), policy);
+            let routes = http::polling::routes(polled, self.handle.clone());
             router = router.merge(routes);
         }
         router

@@ -1,9 +1,11 @@
 //! Handlers of embedders: called on the shard's thread, one event of a connection after the other.
 
 use std::{
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -259,9 +261,7 @@ impl Shard {
         }
         match &self.connections.cold[key.slot as usize].stage {
             Stage::Open(Some(session)) => session.caller().cloned(),
-            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Trial(_) | Stage::Linger => {
-                None
-            }
+            _ => None,
         }
     }
 
@@ -285,7 +285,10 @@ fn poll_once(call: &mut Call) -> Poll<Option<Returned>> {
 }
 
 /// Lets a handler run; without a result it has panicked, and must not run again.
-fn contained(call: &mut Call, cx: &mut Context<'_>) -> Poll<Option<Returned>> {
+fn contained<F: Future + ?Sized>(
+    call: &mut Pin<Box<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<F::Output>> {
     catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)))
         .map_or(Poll::Ready(None), |poll| poll.map(Some))
 }
@@ -316,7 +319,10 @@ fn malformed(error: &BoxError) -> Option<&JsonError> {
 }
 
 /// Runs a handler to its end, and counts where it keeps its thread for long.
-async fn watched(mut call: Call, link: &Arc<Link>) -> Option<Returned> {
+pub(super) async fn watched<F: Future + ?Sized>(
+    mut call: Pin<Box<F>>,
+    link: &Link,
+) -> Option<F::Output> {
     std::future::poll_fn(move |cx| {
         let began = Instant::now();
         let poll = contained(&mut call, cx);

@@ -22,7 +22,7 @@ use rustix::{
 use tokio::sync::oneshot;
 
 use self::unread::Unread;
-use super::{accept::Newcomer, addresses::Place, poll::PollSet, wheel::Wheel};
+use super::{accept::Newcomer, addresses::Place, gate::Waiting, poll::PollSet, wheel::Wheel};
 use crate::{
     door::{CloseReason, Session, Settings, UPLINK_BYTES, Uplink},
     embed::Gauge,
@@ -110,6 +110,8 @@ pub(crate) enum Stage {
     Free,
     /// The request head has not come in whole; the bytes so far, if any.
     Head(Option<Box<PartialHead>>),
+    /// The embedder decides about the request.
+    Undecided(Box<Waiting>),
     /// A door's session. Absent while the session is being called.
     Open(Option<Box<dyn Session>>),
     /// A member without a socket may go on over this one.
@@ -396,9 +398,7 @@ impl Connections {
     ) -> Uplink {
         match &mut self.cold[key.slot as usize].stage {
             Stage::Open(Some(session)) => session.uplink(secret, len, self.now, settings),
-            Stage::Open(None) | Stage::Free | Stage::Head(_) | Stage::Trial(_) | Stage::Linger => {
-                Uplink::Unknown
-            }
+            _ => Uplink::Unknown,
         }
     }
 }

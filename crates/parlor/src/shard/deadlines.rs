@@ -26,7 +26,8 @@ impl Shard {
         for slot in expired.drain(..) {
             let key = self.connections.key(slot);
             match &self.connections.cold[slot as usize].stage {
-                Stage::Free => {}
+                // What the embedder decides has a deadline of its own.
+                Stage::Free | Stage::Undecided(_) => {}
                 Stage::Head(_) => {
                     self.connections
                         .send(key, &Refusal::TIMEOUT.to_response(), 1);

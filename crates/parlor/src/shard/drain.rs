@@ -76,6 +76,7 @@ impl Shard {
             let key = self.connections.key(slot);
             match &self.connections.cold[slot as usize].stage {
                 Stage::Head(_) => self.end(key, End::ShuttingDown),
+                Stage::Undecided(_) => self.refuse_waiting(key),
                 Stage::Open(_) => {
                     self.close(key, CloseReason::ShuttingDown);
                     draining.told += 1;

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     door::{self, CloseReason, Heartbeat, News, Opened, Then, Turn},
+    embed::engineio::Ruling,
     front::{self, Classified, Head},
     metrics::{Door, End, Refused},
     policy::{Policy, Refusal},
@@ -167,16 +168,16 @@ impl Shard {
     /// Opens the door that a head asks for.
     fn open(&mut self, key: MemberKey, head: &Head<'_, '_>) -> Option<Opened> {
         let settings = Arc::clone(&self.settings);
-        self.open_from(key, head, &settings.policy, None)
+        self.open_from(key, head, (&settings.policy, None), None)
     }
 
-    /// The same, for a client that comes from elsewhere than its socket says. A panic there is
-    /// answered with 500.
+    /// The same, for a client that comes from elsewhere than its socket says, or about whose request
+    /// the embedder has decided. A panic there is answered with 500.
     pub(super) fn open_from(
         &mut self,
         key: MemberKey,
         head: &Head<'_, '_>,
-        policy: &Policy,
+        (policy, ruling): (&Policy, Option<Ruling>),
         peer: Option<SocketAddr>,
     ) -> Option<Opened> {
         self.reply.clear();
@@ -192,7 +193,7 @@ impl Shard {
         let connections = &self.connections;
         let peer = || peer.unwrap_or_else(|| connections.peer(key));
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            door::open(head, policy, peer, &mut turn)
+            door::open(head, (policy, ruling), peer, &mut turn)
         }));
         opened.unwrap_or_else(|_| {
             self.connections.counters.panicked();
@@ -218,6 +219,7 @@ impl Shard {
                 }
                 return;
             }
+            Opened::Undecided(undecided) => return self.begin_waiting(key, *undecided, rest),
             // The connection was passed on.
             Opened::Elsewhere(_) => return,
             Opened::Refused(reason) => {
@@ -477,7 +479,7 @@ impl Shard {
             Stage::Open(Some(session)) => session,
             // It has been told, and has its deadline.
             Stage::Linger => return,
-            Stage::Open(None) | Stage::Head(_) | Stage::Trial(_) | Stage::Free => {
+            _ => {
                 return self.end(key, reason.into());
             }
         };

@@ -17,6 +17,7 @@ use mio::Waker;
 use parlor_hub::{MemberKey, RoomName, Seeds, ShardId, Word};
 
 use super::accept::Newcomer;
+use super::gate::Ruled;
 use super::outside::Publish;
 use super::visit::{Arrival, Visit};
 use crate::door::{Ask, Follow, Sid};
@@ -46,6 +47,8 @@ pub(crate) enum Mail {
     Visit(Box<Visit>),
     /// What carries that client's bytes from now on.
     Arrive(MemberKey, Arrival),
+    /// The embedder has decided about a request.
+    Ruled(Box<Ruled>),
     /// Such a stream can go on.
     Ready(MemberKey),
     /// Close every connection and end.

@@ -13,6 +13,7 @@ mod deadlines;
 mod drain;
 mod effects;
 mod flush;
+mod gate;
 mod handoff;
 mod life;
 mod mailbox;
@@ -148,6 +149,8 @@ pub(crate) struct Shard {
     draining: Option<Draining>,
     /// What is done on this thread for handlers.
     local: Rc<Local>,
+    /// Held by each task that waits for what the embedder decides.
+    judging: Rc<()>,
     /// Connections whose handlers are to be called.
     calls: VecDeque<Rc<Caller>>,
     /// Until then nobody is cut for being silent: a long turn of ours is not the peer's silence.
@@ -235,6 +238,7 @@ impl Shard {
             waiting: Waiting::default(),
             draining: None,
             local: Local::settle(Arc::clone(&settings.door.link)),
+            judging: Rc::default(),
             calls: VecDeque::new(),
             lenient_until: 0,
             settings,
@@ -275,7 +279,8 @@ impl Shard {
                 self.publish_counters();
             }
             self.local.set_awake(false);
-            let tasks = self.http.is_busy() || self.local.is_busy();
+            let judging = Rc::strong_count(&self.judging) > 1;
+            let tasks = self.http.is_busy() || self.local.is_busy() || judging;
             if tasks || turns.is_multiple_of(16) {
                 tokio::task::yield_now().await;
             }

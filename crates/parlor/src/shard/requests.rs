@@ -95,17 +95,13 @@ impl Shard {
             door::open_polling(new, &mut turn)
         }));
         match opened {
-            Ok(Some(session)) => self.begin_plain(key, session),
-            refused => {
-                match refused {
-                    Ok(_) => self.connections.counters.refused(Refused::Handshake),
-                    Err(_) => self.connections.counters.panicked(),
-                }
-                self.hub.disconnect(key, &mut self.effects);
-                drop(self.connections.remove(key));
-                self.perform();
-            }
+            Ok(Ok(session)) => return self.begin_plain(key, session),
+            Ok(Err(reason)) => self.connections.counters.refused(reason),
+            Err(_) => self.connections.counters.panicked(),
         }
+        self.hub.disconnect(key, &mut self.effects);
+        drop(self.connections.remove(key));
+        self.perform();
     }
 
     fn begin_plain(&mut self, key: MemberKey, session: Box<dyn Session>) {

@@ -169,6 +169,9 @@ impl Shard {
         hot.flags &= !READY;
         let flags = hot.flags;
         if flags & UNREAD != 0 {
+            if flags & READ_CLOSED != 0 && self.is_undecided(key) {
+                self.end_gone(key);
+            }
             return;
         }
         if flags & PLAIN != 0 {
@@ -225,7 +228,7 @@ impl Shard {
                 self.hear_trial(key, owner, bytes);
             }
             // Whatever a peer says after our goodbye is read away, within a deadline.
-            Stage::Open(_) | Stage::Linger | Stage::Free => {}
+            Stage::Open(_) | Stage::Undecided(_) | Stage::Linger | Stage::Free => {}
         }
     }
 
@@ -382,6 +385,7 @@ impl Shard {
                 Mail::Command(command) => self.command(*command),
                 Mail::Visit(visit) => self.visit(*visit),
                 Mail::Arrive(key, arrival) => self.arrive(key, arrival),
+                Mail::Ruled(ruled) => self.take_ruling(*ruled),
                 Mail::Ready(key) => self.stream_ready(key),
                 Mail::Stop => self.stop(),
             }

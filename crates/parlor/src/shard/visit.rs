@@ -101,7 +101,7 @@ impl Shard {
             framing: Framing::None,
         };
         let settings = Arc::clone(&self.settings);
-        match self.open_from(key, &head, &settings.visit_policy, Some(peer)) {
+        match self.open_from(key, &head, (&settings.visit_policy, None), Some(peer)) {
             // Whoever has sent it here knows the shard of each session.
             None | Some(Opened::Elsewhere(_)) => self.end(key, End::Peer),
             Some(opened) => self.admit(key, opened, &mut []),

@@ -44,6 +44,7 @@ mod signal;
 mod socketio;
 mod socketio_advisories;
 mod socketio_engine;
+mod socketio_gate;
 mod socketio_handlers;
 mod socketio_listeners;
 mod socketio_parser;

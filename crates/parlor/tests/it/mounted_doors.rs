@@ -553,7 +553,7 @@ async fn asks_elsewhere(mut request: Request, next: Next) -> Response {
 #[test]
 fn a_layer_may_take_its_time_over_who_opens_a_session_and_its_id() {
     Background::start().block_on(async {
-        let hooks = Hooks::new().generate_id(|head| {
+        let hooks = Hooks::new().generate_id(|head| async move {
             let name = head.header("x-session").ok_or("the layer is missing")?;
             Ok(name.to_owned())
         });

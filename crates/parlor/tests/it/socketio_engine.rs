@@ -165,7 +165,7 @@ fn the_answer_that_opens_a_session_has_its_cookie() {
 #[test]
 fn embedders_make_the_ids_of_sessions() {
     let io = SocketIo::new();
-    let hooks = Hooks::new().generate_id(|head| {
+    let hooks = Hooks::new().generate_id(|head| async move {
         let id = head.query("id").ok_or("no id was asked for")?;
         Ok(id.into_owned())
     });
@@ -214,10 +214,12 @@ fn embedders_make_the_ids_of_sessions() {
 #[test]
 fn embedders_decide_who_may_open_a_session() {
     let io = SocketIo::new();
-    let hooks = Hooks::new().allow_request(|head| match head.query("key").as_deref() {
-        Some("yes") => Ok(()),
-        Some("") => Err(String::new()),
-        _ => Err("a \"key\", please".to_owned()),
+    let hooks = Hooks::new().allow_request(|head| async move {
+        match head.query("key").as_deref() {
+            Some("yes") => Ok(()),
+            Some("") => Err(String::new()),
+            _ => Err("a \"key\", please".to_owned()),
+        }
     });
     let server = serve(&io, hooks);
     for (query, status, body) in [
@@ -283,9 +285,9 @@ fn embedders_hear_of_requests_that_are_refused() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&heard);
     let hooks = Hooks::new()
-        .allow_request(|head| match head.query("no") {
-            Some(reason) => Err(reason.into_owned()),
-            None => Ok(()),
+        .allow_request(|head| async move {
+            head.query("no")
+                .map_or(Ok(()), |reason| Err(reason.into_owned()))
         })
         .on_connection_error(move |error: &RequestError| {
             assert_eq!(error.message(), error.code().message());

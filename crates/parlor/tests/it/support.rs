@@ -49,10 +49,30 @@ impl TestServer {
         Self::build_at("127.0.0.1:0", change, build)
     }
 
+    /// The same; its routes are for an application to be mounted in.
+    pub(crate) fn build_mounted(
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(Builder) -> Builder,
+    ) -> (Self, Router) {
+        let mut router = Router::new();
+        let look = |server: &Server| router = server.router();
+        let server = Self::build_and_look("127.0.0.1:0", change, build, look);
+        (server, router)
+    }
+
     fn build_at(
         address: &str,
         change: impl FnOnce(&mut Config),
         build: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
+        Self::build_and_look(address, change, build, |_| ())
+    }
+
+    fn build_and_look(
+        address: &str,
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(Builder) -> Builder,
+        look: impl FnOnce(&Server),
     ) -> Self {
         let mut config = Config::default();
         config.drain = Duration::ZERO;
@@ -68,6 +88,7 @@ impl TestServer {
             address.set_ip([127, 0, 0, 1].into());
         }
         let server = build(Server::builder().config(config)).build().unwrap();
+        look(&server);
         let handle = server.handle();
         let metrics = server.metrics_address();
         let (stop, stopped) = oneshot::channel();

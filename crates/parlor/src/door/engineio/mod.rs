@@ -6,6 +6,7 @@
 mod application;
 mod denied;
 mod embedded;
+mod gate;
 mod ids;
 mod open;
 mod plain;
@@ -34,8 +35,10 @@ use crate::{
     policy::{Checks, Cors},
 };
 
+pub(crate) use crate::embed::engineio::{Judging, Ruling};
 pub(crate) use application::{Application, Applications, Forbidden, Opening, Port};
 pub(crate) use denied::Denied;
+pub(crate) use gate::{Kept, Undecided};
 pub(crate) use ids::Ids;
 pub(crate) use open::open_polling;
 pub(super) use open::{Refused, open_socket};

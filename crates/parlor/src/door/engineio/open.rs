@@ -1,6 +1,10 @@
 //! From a request for a WebSocket to a session.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    task::{self, Poll, Waker},
+};
 
 use http::{HeaderMap, HeaderValue, header};
 use parlor_hub::{MemberKey, ShardId};
@@ -15,16 +19,20 @@ use parlor_proto::{
 use super::{
     super::{Session, Turn, open::Opened},
     Application, Denied, Mount, Opening,
+    gate::{Kept, LATE, Undecided, admitted},
     ids::Claim,
     request::{self, New, denial, respond},
     session::Engine,
     sid::Sid,
 };
 use crate::{
-    embed,
+    embed::{
+        self,
+        engineio::{Case, Context, Ruling},
+    },
     front::Head,
     metrics,
-    policy::{Cors, Policy, Provenance, Refusal},
+    policy::{Policy, Provenance, Refusal},
 };
 
 /// Why a WebSocket is not opened.
@@ -36,14 +44,17 @@ pub(crate) enum Refused {
     Handshake(handshake::Refusal),
     /// By policy.
     Policy(Refusal),
+    /// The embedder has not decided in time.
+    Late,
 }
 
 impl Refused {
     pub(crate) fn reason(&self) -> metrics::Refused {
         match self {
-            Self::Denied(denied) if denied.code == ErrorCode::Forbidden => metrics::Refused::Origin,
-            Self::Denied(_) | Self::Handshake(_) => metrics::Refused::Handshake,
+            Self::Denied(denied) => reason_of(denied),
+            Self::Handshake(_) => metrics::Refused::Handshake,
             Self::Policy(refusal) => metrics::Refused::of_door(refusal.status),
+            Self::Late => metrics::Refused::Late,
         }
     }
 
@@ -52,6 +63,7 @@ impl Refused {
             Self::Denied(denied) => denied,
             Self::Handshake(refusal) => return refusal.respond(out),
             Self::Policy(refusal) => return out.extend_from_slice(&refusal.to_response()),
+            Self::Late => return out.extend_from_slice(&LATE.to_response()),
         };
         let (status, text) = (denied.code.status(), denied.message());
         let reason = match status {
@@ -84,15 +96,25 @@ pub(super) struct Name {
     pub(super) claim: Option<Claim>,
 }
 
-/// Opens a WebSocket: for a new session, or for one that is to go on there.
+/// As what a refusal is counted.
+fn reason_of(denied: &Denied) -> metrics::Refused {
+    match (denied.code, &denied.context) {
+        (ErrorCode::Forbidden, Context::Forbidden(Some(_))) => metrics::Refused::Handler,
+        (ErrorCode::Forbidden, _) => metrics::Refused::Origin,
+        _ => metrics::Refused::Handshake,
+    }
+}
+
+/// Opens a WebSocket: for a new session, or for one that is to go on there. Where the embedder
+/// decides about that, `ruling` is what it has said; without one it is asked.
 pub(in crate::door) fn open_socket(
     head: &Head<'_, '_>,
     mount: &Arc<Mount>,
-    policy: &Policy,
+    (policy, ruling): (&Policy, Option<Ruling>),
     peer: impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
-    let opened = open_or_refuse(head, mount, policy, &peer, turn);
+    let opened = open_or_refuse(head, mount, (policy, ruling), &peer, turn);
     if mount.hooks.hears_errors() {
         let denied = match &opened {
             Err(Refused::Denied(denied)) => Some((denied.code, denied.context.clone())),
@@ -100,7 +122,7 @@ pub(in crate::door) fn open_socket(
                 let denied = Denied::handshake();
                 Some((denied.code, denied.context))
             }
-            Err(Refused::Policy(_)) | Ok(_) => None,
+            Err(Refused::Policy(_) | Refused::Late) | Ok(_) => None,
         };
         if let Some((code, context)) = denied {
             mount.hooks.tell(request_of(head, peer()), code, context);
@@ -112,7 +134,7 @@ pub(in crate::door) fn open_socket(
 fn open_or_refuse(
     head: &Head<'_, '_>,
     mount: &Arc<Mount>,
-    policy: &Policy,
+    (policy, ruling): (&Policy, Option<Ruling>),
     peer: &impl Fn() -> SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<Opened, Refused> {
@@ -131,11 +153,16 @@ fn open_or_refuse(
     let known = |sid: &str| sessions.known(sid, mount);
     let denied = |code| Denied::of(code, &request, query.sid().and_then(known));
     let admission = admit(&request, &mount.options, known).map_err(denied)?;
-    let admits = |cors: &Arc<Cors>| cors.admits(&provenance);
-    let allowed = mount.cors.as_ref().is_some_and(admits);
-    if !allowed && policy.check_origin(&provenance).is_err() {
+    let origin = mount.asked_origin(policy, &provenance);
+    if origin.is_none() && !mount.admits(policy, &provenance) {
         return Err(Denied::origin().into());
     }
+    let request = || request_of(head, peer());
+    let ruling = ruling.map_or_else(|| ask(head, mount, (origin, &admission), request), Ok);
+    let id = match ruling {
+        Ok(ruling) => admitted(ruling)?,
+        Err(undecided) => return Ok(Opened::Undecided(undecided)),
+    };
     let opening = match admission {
         Admission::Open(opening) => opening,
         Admission::Upgrade { sid } => {
@@ -145,12 +172,10 @@ fn open_or_refuse(
         }
         Admission::Poll { .. } | Admission::Post { .. } => return Err(Denied::handshake().into()),
     };
-    let request = || request_of(head, peer());
-    allow(mount, request)?;
     let version = opening.version().map_err(|_| Denied::revision(&query))?;
     let upgrade = handshake::validate(handshake_of(head)).map_err(Refused::Handshake)?;
     let agreement = upgrade.deflate(&mount.deflate);
-    let name = name_session(mount, request, turn)?;
+    let name = name_session(mount, id, turn)?;
     let opening = Opening {
         sid: &name.text,
         version,
@@ -171,18 +196,44 @@ fn open_or_refuse(
     })
 }
 
-/// Asks the embedder whether a request may open a session.
-fn allow(mount: &Mount, request: impl FnOnce() -> embed::Head) -> Result<(), Denied> {
-    match mount.hooks.allows_all() {
-        true => Ok(()),
-        false => mount.hooks.allow(&request()).map_err(Denied::by_embedder),
+/// Asks the embedder about a request, from this origin if that is a question. What it says at once
+/// needs no wait.
+fn ask(
+    head: &Head<'_, '_>,
+    mount: &Mount,
+    (origin, admission): (Option<&str>, &Admission<'_>),
+    request: impl Fn() -> embed::Head,
+) -> Result<Ruling, Box<Undecided>> {
+    let opening = match admission {
+        Admission::Open(opening) => Some(opening).filter(|_| mount.hooks.judges_openings()),
+        Admission::Upgrade { .. } | Admission::Poll { .. } | Admission::Post { .. } => None,
+    };
+    if origin.is_none() && opening.is_none() {
+        return Ok(Ruling::Admit(None));
+    }
+    let is_upgrade = || handshake::validate(handshake_of(head)).is_ok();
+    let case = Case {
+        opens: opening.map(|_| Arc::new(request())),
+        origin: origin.map(str::to_owned),
+        needs_id: opening.is_some_and(|opening| opening.version().is_ok() && is_upgrade()),
+    };
+    let Some(mut judging) = mount.hooks.judge(case) else {
+        return Ok(Ruling::Admit(None));
+    };
+    let mut cx = task::Context::from_waker(Waker::noop());
+    match judging.as_mut().poll(&mut cx) {
+        Poll::Ready(ruling) => Ok(ruling),
+        Poll::Pending => Err(Box::new(Undecided {
+            judging,
+            request: Kept::new(head, request().peer),
+        })),
     }
 }
 
-/// Draws the id of a new session, or has the embedder make it.
+/// Names a new session: as the embedder has called it, else by an id that is drawn.
 fn name_session(
     mount: &Arc<Mount>,
-    request: impl FnOnce() -> embed::Head,
+    made: Option<String>,
     turn: &mut Turn<'_>,
 ) -> Result<Name, Denied> {
     let random = turn.tools.secret().map_err(Denied::without_id)?;
@@ -192,11 +243,7 @@ fn name_session(
         let claim = None;
         return Ok(Name { sid, text, claim });
     }
-    let made = mount.hooks.generate(&request());
-    let text = match made {
-        Some(made) => made.map_err(Denied::without_id)?,
-        None => sid.to_text(),
-    };
+    let text = made.ok_or(NO_ID).map_err(Denied::without_id)?;
     let claim = Claim::new(mount, &text, sid).map_err(Denied::without_id)?;
     let claim = Some(claim);
     Ok(Name { sid, text, claim })
@@ -285,24 +332,33 @@ fn try_socket(
     Ok(Opened::Trial { owner, agreement })
 }
 
-/// Opens a session over polling; one that is refused is answered, and is none.
-pub(crate) fn open_polling(new: New, turn: &mut Turn<'_>) -> Option<Box<dyn Session>> {
+/// Opens a session over polling; one that is refused is answered.
+///
+/// # Errors
+///
+/// As what the refusal is counted.
+pub(crate) fn open_polling(
+    new: New,
+    turn: &mut Turn<'_>,
+) -> Result<Box<dyn Session>, metrics::Refused> {
     let New {
         mount,
         opening,
-        request,
+        mut request,
         answer,
     } = new;
-    let opened = open_application(&mount, opening, &request, turn);
+    let ruling = request.ruling.take();
+    let opened = open_application(&mount, opening, (&request, ruling), turn);
     match opened {
         Ok((named, application)) => {
             let get = (request.id, opening.form(), answer);
             let session = Engine::polling(&mount, named, get, application, turn);
-            Some(Box::new(session))
+            Ok(Box::new(session))
         }
         Err(denied) => {
+            let reason = reason_of(&denied);
             respond(answer, denial(denied));
-            None
+            Err(reason)
         }
     }
 }
@@ -313,21 +369,24 @@ type Named = ((Name, Version), Box<dyn Application>);
 fn open_application(
     mount: &Arc<Mount>,
     opening: engineio::Opening,
-    ask: &request::Request,
+    (ask, ruling): (&request::Request, Option<Ruling>),
     turn: &mut Turn<'_>,
 ) -> Result<Named, Denied> {
-    let fields = || ask.headers.iter();
-    let request = || {
-        let fields = fields().map(|(name, value)| (&**name, &**value));
-        embed::Head::new("GET", &ask.target, fields, ask.peer)
+    let id = match ruling {
+        Some(Ruling::Admit(id)) => id,
+        Some(Ruling::Forbid(reason)) => return Err(Denied::by_embedder(reason)),
+        Some(Ruling::NoId(error)) => return Err(Denied::without_id(error)),
+        None if !mount.hooks.judges_openings() => None,
+        // Whoever has read the request has answered it then.
+        None | Some(_) => return Err(Denied::forbidden()),
     };
-    allow(mount, request)?;
     let version = opening.version().map_err(|_| {
         let query = ask.target.split_once('?').map_or("", |(_, query)| query);
         Denied::revision(&Query::parse(query))
     })?;
-    let name = name_session(mount, request, turn)?;
-    let headers: Vec<httparse::Header<'_>> = fields()
+    let name = name_session(mount, id, turn)?;
+    let fields = ask.headers.iter();
+    let headers: Vec<httparse::Header<'_>> = fields
         .map(|(name, value)| httparse::Header { name, value })
         .collect();
     let opening = Opening {
@@ -364,3 +423,6 @@ pub(super) fn method(method: &str) -> Method {
         _ => Method::Other,
     }
 }
+
+/// The embedder was not asked for the id that it makes.
+const NO_ID: &str = "none was made";

@@ -10,6 +10,7 @@ use parlor_proto::engineio::{
 use tokio::sync::oneshot;
 
 use super::{super::Tools, Denied, Mount, registry::Registry, sid::Sid};
+use crate::embed::engineio::Ruling;
 
 /// A request on its way to the shard that has its session.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) id: u64,
     /// What is known of the body already.
     pub(crate) body: Option<Body>,
+    /// What the embedder says of it, where it is asked.
+    pub(crate) ruling: Option<Ruling>,
 }
 
 impl Request {

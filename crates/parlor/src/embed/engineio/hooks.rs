@@ -1,6 +1,6 @@
 //! What an embedder decides and hears of requests to Engine.IO.
 
-use std::fmt;
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::HeaderMap;
 use parlor_proto::engineio::{ErrorCode, Transport};
@@ -13,12 +13,20 @@ use super::super::{BoxError, Head};
 /// ```
 /// use parlor::{Server, engineio::Hooks, socketio::SocketIo};
 ///
+/// /// Asks whoever knows.
+/// async fn is_signed_in(session: Option<&str>) -> bool {
+///     // …
+/// #   session.is_some()
+/// }
+///
 /// let io = SocketIo::new();
 /// let _ = io.of("/");
 /// let hooks = Hooks::new()
-///     .allow_request(|head| match head.cookie("session") {
-///         Some(_) => Ok(()),
-///         None => Err("sign in first".to_owned()),
+///     .allow_request(|head| async move {
+///         match is_signed_in(head.cookie("session")).await {
+///             true => Ok(()),
+///             false => Err("sign in first".to_owned()),
+///         }
 ///     })
 ///     .on_initial_headers(|_, headers| {
 ///         headers.insert("x-served-by", "node-1".parse().expect("a value"));
@@ -31,25 +39,72 @@ use super::super::{BoxError, Head};
 /// # Ok::<(), parlor::BuildError>(())
 /// ```
 ///
-/// The closures run on the threads of connections and must not wait. What takes time to decide
-/// belongs into the [middleware of a namespace](crate::socketio::Namespace::middleware), or into a
-/// layer around [`Server::router`](crate::Server::router), which may wait, and refuse or give the
-/// request a header that a closure here reads. A closure that panics ends the request or the
-/// connection, and nothing else.
+/// **Waiting.** What decides, [`allow_origin`](Self::allow_origin),
+/// [`allow_request`](Self::allow_request) and [`generate_id`](Self::generate_id), returns a future.
+/// One that is ready at once costs no wait. For others the client waits, at most
+/// [`head_timeout`](crate::Config::head_timeout) (over polling so long for its origin, and again
+/// for the rest): then it gets 503, and the future is dropped. It is dropped too where the client
+/// goes meanwhile, and where the server stops. At most
+/// [`connections_max`](crate::Config::connections_max) requests wait; one more gets 503. Who asks
+/// for a WebSocket is not read meanwhile.
+///
+/// **Blocking.** All of it runs on the threads of connections, and inside
+/// [`Server::router`](crate::Server::router) on those of the application: what blocks belongs into
+/// [`tokio::task::spawn_blocking`]. What adds headers or hears of refusals is called while an
+/// answer is made, and must not wait.
+///
+/// **Panics.** A closure or a future that panics ends the request or the connection, with 500, and
+/// nothing else.
 #[derive(Default)]
 #[must_use = "hooks do nothing until a server has them"]
 pub struct Hooks {
-    allow: Option<Box<Allow>>,
-    generate: Option<Box<Generate>>,
+    origin: Option<Arc<AllowOrigin>>,
+    allow: Option<Arc<AllowRequest>>,
+    generate: Option<Arc<GenerateId>>,
     initial: Option<Box<Headers>>,
     headers: Option<Box<Headers>>,
     error: Option<Box<OnError>>,
 }
 
-type Allow = dyn Fn(&Head) -> Result<(), String> + Send + Sync;
-type Generate = dyn Fn(&Head) -> Result<String, BoxError> + Send + Sync;
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type AllowOrigin = dyn Fn(String) -> Boxed<bool> + Send + Sync;
+type AllowRequest = dyn Fn(Arc<Head>) -> Boxed<Result<(), String>> + Send + Sync;
+type GenerateId = dyn Fn(Arc<Head>) -> Boxed<Result<String, BoxError>> + Send + Sync;
 type Headers = dyn Fn(&Head, &mut HeaderMap) + Send + Sync;
 type OnError = dyn Fn(&RequestError) + Send + Sync;
+
+/// What hooks say in time about a request.
+pub(crate) type Judging = Boxed<Ruling>;
+
+/// What hooks are asked about a request.
+#[derive(Debug)]
+pub(crate) struct Case {
+    /// The request, where it may open a session.
+    pub(crate) opens: Option<Arc<Head>>,
+    /// Where it comes from, if nothing else lets that in.
+    pub(crate) origin: Option<String>,
+    /// Whether a session that is allowed would get as far as to need an id.
+    pub(crate) needs_id: bool,
+}
+
+/// What comes of a request.
+#[derive(Debug)]
+pub(crate) enum Ruling {
+    /// It may come in, as a session with this id where the embedder makes them.
+    Admit(Option<String>),
+    /// Its origin may not.
+    Origin,
+    /// It may not, for this reason.
+    Forbid(String),
+    /// There is no id for it.
+    NoId(BoxError),
+    /// That was not said in time.
+    Late,
+    /// A closure has panicked.
+    Panic,
+    /// The client has gone meanwhile.
+    Gone,
+}
 
 /// A request to Engine.IO that was refused before it reached a session.
 #[derive(Debug)]
@@ -102,11 +157,42 @@ impl Hooks {
     /// `{"code":4,"message":"…"}`, or as plain text where it asked for a WebSocket.
     ///
     /// Of several calls the last one counts, here and below.
-    pub fn allow_request(
-        mut self,
-        allow: impl Fn(&Head) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
-        self.allow = Some(Box::new(allow));
+    pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
+    where
+        F: Fn(Arc<Head>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.allow = Some(Arc::new(move |head| Box::pin(allow(head))));
+        self
+    }
+
+    /// Lets pages of further origins in, by polling and by WebSocket: asked with the `Origin` of a
+    /// request where neither the policy of all doors nor
+    /// [`Cors::origins`](crate::config::Cors::origins) admits it. Without a word of it in the
+    /// settings, cross-origin headers are those of [`Cors::default`](crate::config::Cors). As with
+    /// a function in npm `cors`, the origin that is let in is told, with `Vary: Origin`; where that
+    /// setting is [`CorsOrigins::Any`](crate::config::CorsOrigins::Any), nothing is asked.
+    ///
+    /// It is asked for every request over polling and every preflight, so it should remember what
+    /// it has found out. An origin is up to the page's browser: other clients say what they like.
+    ///
+    /// ```
+    /// use std::future::ready;
+    ///
+    /// use parlor::engineio::Hooks;
+    ///
+    /// let hooks = Hooks::new().allow_origin(|origin| {
+    ///     let host = origin.strip_prefix("https://").unwrap_or_default();
+    ///     ready(host == "example.com" || host.ends_with(".example.com"))
+    /// });
+    /// # let _ = hooks;
+    /// ```
+    pub fn allow_origin<F, Fut>(mut self, allow: F) -> Self
+    where
+        F: Fn(String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.origin = Some(Arc::new(move |origin| Box::pin(allow(origin))));
         self
     }
 
@@ -117,11 +203,12 @@ impl Hooks {
     /// An error, any other character and an id that another session at the same path has are
     /// refused with 400, code 3. Each id costs its length and some 100 bytes more in a table that
     /// all shards share, as long as the session lives.
-    pub fn generate_id(
-        mut self,
-        generate: impl Fn(&Head) -> Result<String, BoxError> + Send + Sync + 'static,
-    ) -> Self {
-        self.generate = Some(Box::new(generate));
+    pub fn generate_id<F, Fut>(mut self, generate: F) -> Self
+    where
+        F: Fn(Arc<Head>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, BoxError>> + Send + 'static,
+    {
+        self.generate = Some(Arc::new(move |head| Box::pin(generate(head))));
         self
     }
 
@@ -153,17 +240,53 @@ impl Hooks {
         self
     }
 
-    pub(crate) const fn allows_all(&self) -> bool {
-        self.allow.is_none()
+    /// Whether somebody is asked about requests that may open a session.
+    pub(crate) const fn judges_openings(&self) -> bool {
+        self.allow.is_some() || self.generate.is_some()
     }
 
-    pub(crate) fn allow(&self, head: &Head) -> Result<(), String> {
-        self.allow.as_ref().map_or(Ok(()), |allow| allow(head))
+    /// Whether somebody is asked about origins.
+    pub(crate) const fn judges_origins(&self) -> bool {
+        self.origin.is_some()
     }
 
-    /// None where ids are not made here.
-    pub(crate) fn generate(&self, head: &Head) -> Option<Result<String, BoxError>> {
-        self.generate.as_ref().map(|generate| generate(head))
+    /// Asks about a request: first where it comes from, then whether it may open a session, then
+    /// under which id. `None` where there is nothing to ask.
+    pub(crate) fn judge(&self, case: Case) -> Option<Judging> {
+        let Case {
+            opens,
+            origin,
+            needs_id,
+        } = case;
+        let origin = self.origin.clone().zip(origin);
+        let opens = opens.filter(|_| self.judges_openings());
+        if origin.is_none() && opens.is_none() {
+            return None;
+        }
+        let allow = self.allow.clone();
+        let generate = self.generate.clone().filter(|_| needs_id);
+        Some(Box::pin(async move {
+            if let Some((allow, origin)) = origin
+                && !allow(origin).await
+            {
+                return Ruling::Origin;
+            }
+            let Some(head) = opens else {
+                return Ruling::Admit(None);
+            };
+            if let Some(allow) = allow
+                && let Err(reason) = allow(Arc::clone(&head)).await
+            {
+                return Ruling::Forbid(reason);
+            }
+            match generate {
+                Some(generate) => match generate(head).await {
+                    Ok(id) => Ruling::Admit(Some(id)),
+                    Err(error) => Ruling::NoId(error),
+                },
+                None => Ruling::Admit(None),
+            }
+        }))
     }
 
     pub(crate) const fn generates(&self) -> bool {

@@ -35,9 +35,8 @@ impl Drop for Package {
 
 fn setup(setting: &ClientFiles, path: &str) -> Setup {
     let bundle = Bundle::of(setting).expect("it can be read");
-    let policy = Policy::new(&[], true).expect("no origins");
     Setup {
-        doors: bundle_routes(path, &bundle, None, &policy),
+        doors: bundle_routes(path, &bundle),
         ..Setup::default()
     }
 }

@@ -220,6 +220,23 @@ impl Connections {
         true
     }
 
+    /// Takes away where the answer to a request goes, if somebody else writes it, until it is there.
+    pub(crate) fn lend_answer(&mut self, key: MemberKey) -> Option<oneshot::Sender<Answered>> {
+        let wire = self.wires.get_mut(&key.slot)?;
+        match std::mem::replace(wire, Wire::Nowhere) {
+            Wire::Answer(answer) => Some(answer),
+            other => {
+                *wire = other;
+                None
+            }
+        }
+    }
+
+    /// Gives that back.
+    pub(crate) fn return_answer(&mut self, key: MemberKey, answer: oneshot::Sender<Answered>) {
+        self.wires.insert(key.slot, Wire::Answer(answer));
+    }
+
     /// Gives the answer to a request to whoever writes it. What is left belongs behind it.
     pub(super) fn send_answer<'a>(&mut self, key: MemberKey, bytes: &'a [u8]) -> &'a [u8] {
         let Entry::Occupied(mut wire) = self.wires.entry(key.slot) else {

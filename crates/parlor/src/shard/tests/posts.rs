@@ -21,6 +21,7 @@ impl Bench {
         let (answer, answered) = oneshot::channel();
         let body = (method == Method::Post).then(|| Body::Whole(body.to_owned().into()));
         let request = Request {
+            ruling: None,
             mount: 0,
             method,
             target: format!("/socket.io/?EIO=4&transport=polling{query}"),
