@@ -268,6 +268,21 @@ fn the_socketio_parser_example_reads_backwards() {
 }
 
 #[test]
+fn the_socketio_gate_example_looks_tokens_up() {
+    let example = Example::start("socketio_gate");
+    let path = |token: &str| format!("/socket.io/?EIO=4&transport=websocket&token={token}");
+    let refused = example.exchange(&upgrade(&path("guess"), ""));
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    assert!(refused.ends_with("\r\n\r\nwho are you?"), "{refused}");
+    let mut client = example.websocket(&path("secret-of-ann"));
+    receive_until(&mut client, |text| {
+        text.starts_with(r#"0{"sid":"secret-of-ann","#)
+    });
+    client.send_text("40");
+    receive_until(&mut client, |text| text == r#"42["welcome","ann"]"#);
+}
+
+#[test]
 fn the_socketio_chat_example_asks_who_comes() {
     let example = Example::start("socketio_chat");
     let mut client = example.websocket("/socket.io/?EIO=4&transport=websocket");
