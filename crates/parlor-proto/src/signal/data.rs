@@ -34,8 +34,7 @@ pub fn parse_data(data: &str) -> Result<Content, MalformedData> {
     if data.starts_with('"') {
         return Ok(serde_json::from_str(data).map_or(Content::Json, Content::Text));
     }
-    let binary = data
-        .starts_with('{')
+    let binary = may_be_binary(data)
         .then(|| serde_json::from_str::<Binary>(data).ok())
         .flatten();
     match binary {
@@ -45,6 +44,14 @@ pub fn parse_data(data: &str) -> Result<Content, MalformedData> {
             .map_err(|_| MalformedData),
         None => Ok(Content::Json),
     }
+}
+
+/// Whether it is an object whose first key may be the only one of binary data. Most objects are
+/// told apart by one letter.
+fn may_be_binary(data: &str) -> bool {
+    let key = data.strip_prefix('{').map(str::trim_ascii_start);
+    let letter = key.and_then(|key| key.as_bytes().get(1));
+    matches!(letter, Some(b'b' | b'\\'))
 }
 
 #[derive(Deserialize)]
@@ -63,6 +70,10 @@ mod tests {
             ("\"a\\n\"", Ok(Content::Text("a\n".into()))),
             ("\"\\ud800\"", Ok(Content::Json)),
             ("{\"base64\":\"AP8=\"}", Ok(Content::Binary(vec![0, 255]))),
+            (
+                "{ \n\"\\u0062ase64\":\"AP8=\"}",
+                Ok(Content::Binary(vec![0, 255])),
+            ),
             ("{\"base64\":\"A\"}", Err(MalformedData)),
             ("{\"base64\":1}", Ok(Content::Json)),
             ("{\"base64\":\"AP8=\",\"x\":1}", Ok(Content::Json)),

@@ -52,13 +52,17 @@ impl IntoIterator for Encoded {
     }
 }
 
+/// What stands before the payload is seldom longer.
+const HEAD_BYTES: usize = 16;
+
 impl Packet<'_> {
     /// Writes the packet.
     #[must_use]
     pub fn encode(&self, parser: Parser) -> Encoded {
         match parser {
             Parser::Json => {
-                let mut head = String::new();
+                let payload = self.payload.as_ref().map_or(0, |payload| payload.len());
+                let mut head = String::with_capacity(HEAD_BYTES + payload);
                 self.encode_text(&mut head);
                 Encoded {
                     head: Message::Text(Text::from(head)),

@@ -255,16 +255,21 @@ impl<'a> Scanner<'a> {
 /// How many bytes there are before a quote, a backslash or a control character; none where there
 /// is none of them. Most text is long and plain, so eight bytes are looked at in one go.
 fn plain_len(bytes: &[u8]) -> Option<usize> {
-    let (words, _) = bytes.as_chunks::<8>();
-    let plain = words.iter().take_while(|word| is_plain(**word)).count() * 8;
-    let rest = bytes.get(plain..).unwrap_or_default();
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        if let Some(at) = special_in(*word) {
+            return Some(index * 8 + at);
+        }
+    }
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
-    rest.iter().position(special).map(|len| plain + len)
+    let at = rest.iter().position(special);
+    at.map(|at| bytes.len() - rest.len() + at)
 }
 
-/// Whether no byte is a quote, a backslash or a control character: a byte is below a small number
-/// where subtracting it borrows from a top bit that was not set.
-const fn is_plain(word: [u8; 8]) -> bool {
+/// Where the first quote, backslash or control character is: a byte is below a small number where
+/// subtracting it borrows from a top bit that was not set. What is borrowed from goes wrong only
+/// behind the first of them.
+const fn special_in(word: [u8; 8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = ONES << 7;
     let word = u64::from_le_bytes(word);
@@ -273,7 +278,10 @@ const fn is_plain(word: [u8; 8]) -> bool {
     let found = (quote.wrapping_sub(ONES) & !quote)
         | (backslash.wrapping_sub(ONES) & !backslash)
         | (word.wrapping_sub(ONES * 0x20) & !word);
-    found & TOPS == 0
+    match found & TOPS {
+        0 => None,
+        found => Some(found.trailing_zeros() as usize / 8),
+    }
 }
 
 /// The text that a JSON string means; none where `raw` is something else. Half of a surrogate pair
@@ -325,6 +333,11 @@ fn unicode<'a>(text: &'a str, out: &mut String) -> Option<&'a str> {
 /// Appends text as a JSON string.
 pub fn escape_into(text: &str, out: &mut String) {
     out.push('"');
+    if plain_len(text.as_bytes()).is_none() {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut start = 0;
     for (at, byte) in text.bytes().enumerate() {
         let escaped = match byte {
@@ -346,6 +359,19 @@ pub fn escape_into(text: &str, out: &mut String) {
     }
     out.push_str(text.get(start..).unwrap_or_default());
     out.push('"');
+}
+
+/// Where the first element of a JSON array stands, and where those behind it begin: at the closing
+/// bracket where there are none. None where the text is no array, or an empty one.
+#[must_use]
+pub fn first_element(array: &str) -> Option<(Range<usize>, usize)> {
+    let mut elements = Elements::new(array);
+    let first = elements.next()?;
+    let mut scanner = elements.scanner?;
+    let end = scanner.at;
+    scanner.skip_space();
+    let behind = scanner.at + usize::from(scanner.peek() == Some(b','));
+    Some((end - first.len()..end, behind))
 }
 
 /// The value of a key of an object, as JSON text; of the last one where the key stands twice.

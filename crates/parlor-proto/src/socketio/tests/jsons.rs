@@ -1,6 +1,6 @@
 //! The scanner, beside serde_json.
 
-use super::json::{Elements, Scanner, escape_into, member, unescape};
+use super::json::{Elements, Scanner, escape_into, first_element, member, unescape};
 
 /// Whether a text is JSON to the scanner.
 fn is_json(text: &str) -> bool {
@@ -104,4 +104,43 @@ fn members_and_elements() {
     assert_eq!(Elements::new("[]").count(), 0);
     assert_eq!(Elements::new("{}").count(), 0);
     assert_eq!(Elements::new("[1,2").count(), 2);
+}
+
+#[test]
+fn the_first_element_and_what_is_behind_it() {
+    for (array, expected) in [
+        (r#"["a",1]"#, Some((1..4, 5))),
+        (r#" [ "a" , 1 ] "#, Some((3..6, 8))),
+        (r#"["a"]"#, Some((1..4, 4))),
+        ("[-7 ]", Some((1..3, 4))),
+        ("[[1],2]", Some((1..4, 5))),
+        ("[true]", Some((1..5, 5))),
+        ("[]", None),
+        ("{}", None),
+        ("", None),
+    ] {
+        assert_eq!(first_element(array), expected, "{array}");
+    }
+}
+
+#[test]
+fn a_string_ends_at_its_first_quote_wherever_that_is() {
+    for len in 0..40 {
+        let plain = "x".repeat(len);
+        for end in [
+            "",
+            "]",
+            "        ]",
+            "\"\"\"\"\"\"\"\"",
+            "\u{80}\u{80}\u{80}\u{80}",
+        ] {
+            let text = format!("[\"{plain}\",1{end}");
+            let mut elements = Elements::new(&text);
+            assert_eq!(elements.next(), text.get(1..len + 3), "{text}");
+        }
+        let mut out = String::new();
+        escape_into(&format!("{plain}\u{1f}!"), &mut out);
+        assert_eq!(out, format!("\"{plain}\\u001f!\""));
+        assert_eq!(unescape(&out).as_deref(), Some(&*format!("{plain}\u{1f}!")));
+    }
 }
