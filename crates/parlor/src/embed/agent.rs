@@ -36,7 +36,7 @@ pub(crate) enum Event {
     Error(ConnectionError),
     Disconnect(Disconnect),
     /// Of a socket of Socket.IO.
-    Io(Box<IoEvent>),
+    Io(IoEvent),
 }
 
 /// A handler that is done.

@@ -15,7 +15,7 @@ use crate::{
     embed::{
         Act, Command, Compression, ConnectionError, Disconnect, Event, Member, Message, Question,
         Side,
-        socketio::{self, ToSocket},
+        socketio::{self, ToSocket, Wide},
     },
     metrics::End,
 };
@@ -64,19 +64,40 @@ impl Shard {
             Command::Broadcast(message) => self.broadcast(message),
             Command::Ask(question) => self.reply(*question),
             Command::Socket { to, to_socket } => self.do_with_socket(to, to_socket),
-            Command::Wide(wide) => {
-                let Self {
-                    hub,
-                    effects,
-                    tools,
-                    ..
-                } = self;
-                let acts = do_widely(*wide, hub, effects, tools);
-                self.perform();
-                for (key, act) in acts {
-                    self.do_with_socket(key, Box::new(act));
-                }
+            Command::Wide(wide) => self.do_widely(*wide),
+        }
+    }
+
+    /// Does something that concerns many sockets, and with an event for everybody those behind it
+    /// in the queue.
+    fn do_widely(&mut self, mut wide: Wide) {
+        let is_next = |next: &Command| matches!(next, Command::Wide(next) if next.is_publish());
+        for _ in 1..PUBLISHED_AT_ONCE {
+            if !wide.is_publish() {
+                break;
             }
+            let Self {
+                hub,
+                effects,
+                tools,
+                ..
+            } = self;
+            do_widely(wide, hub, effects, tools);
+            match self.local.pop_if(self.id, is_next) {
+                Some(Command::Wide(next)) => wide = *next,
+                _ => return self.perform(),
+            }
+        }
+        let Self {
+            hub,
+            effects,
+            tools,
+            ..
+        } = self;
+        let acts = do_widely(wide, hub, effects, tools);
+        self.perform();
+        for (key, act) in acts {
+            self.do_with_socket(key, Box::new(act));
         }
     }
 
@@ -171,18 +192,40 @@ impl Shard {
             }
             return;
         }
-        let rooms: Vec<RoomKey> = self.hub.rooms_of(key).collect();
+        let waits = |room: &RoomKey| {
+            let batch = self.batches.get(room.index());
+            batch.is_some_and(|batch| batch.listed)
+        };
+        let rooms: Vec<RoomKey> = self.hub.rooms_of(key).filter(waits).collect();
         for room in rooms {
-            if self
-                .batches
-                .get(room.index())
-                .is_some_and(|batch| batch.listed)
-            {
-                self.deliver_rest(room, key);
-                self.batch(room).pass_over(key);
-            }
+            self.deliver_rest(room, key);
+            self.batch(room).pass_over(key);
         }
-        self.obey(key, Order::Socket(act));
+        self.obey_all(key, act);
+    }
+
+    /// Does something with a socket. What is only sent goes out together with what is sent to the
+    /// same member by the commands right behind it in the queue.
+    fn obey_all(&mut self, key: MemberKey, act: Box<ToSocket>) {
+        let (local, shard) = (Rc::clone(&self.local), self.id);
+        let is_next = |next: &Command| match next {
+            Command::Socket { to, to_socket } => *to == key && to_socket.only_sends(),
+            _ => false,
+        };
+        self.call(key, |session, turn| {
+            let mut act = act;
+            loop {
+                let only_sends = act.only_sends();
+                let then = session.obey(Order::Socket(act), turn);
+                if !only_sends || then != Then::Continue || turn.reply.len() > SEND_BYTES {
+                    return then;
+                }
+                match local.pop_if(shard, is_next) {
+                    Some(Command::Socket { to_socket, .. }) => act = to_socket,
+                    _ => return then,
+                }
+            }
+        });
     }
 
     /// Notes what a session is like that may have to keep messages back.

@@ -32,7 +32,7 @@ impl From<Refused> for Failure {
 impl SocketIo {
     /// An event of a client.
     pub(super) fn built_in(&mut self, packet: Packet<'_>, desk: &mut Desk<'_, '_, '_>) {
-        let (namespace, ack) = (packet.namespace.to_string(), packet.id);
+        let (namespace, ack) = (packet.namespace.clone(), packet.id);
         let name = packet.event_name();
         let name = name.as_ref().map_or("", EventName::as_str);
         let done = match name {
@@ -131,16 +131,13 @@ impl SocketIo {
         audience: Audience,
         desk: &mut Desk<'_, '_, '_>,
     ) -> Result<(), Failure> {
-        let namespace = packet.namespace.to_string();
+        let namespace = packet.namespace.clone();
         let ack = packet.id;
         let at = self.place(&namespace).ok_or(Refused::NotJoined)?;
         let rooms = &self.sockets[at].rooms;
-        let all = whole(&namespace);
-        let rooms: Vec<RoomName> = rooms
-            .iter()
-            .filter(|room| Some(*room) != all.as_ref())
-            .cloned()
-            .collect();
+        // The room of all sockets has no name within its space.
+        let rooms = rooms.iter().filter(|room| !room.local().is_empty());
+        let rooms: Vec<RoomName> = rooms.cloned().collect();
         let mut said = Said::new(packet);
         if rooms.len() > 1 {
             let shard = desk.turn.tools.shard;

@@ -157,11 +157,15 @@ fn hub_room(namespace: &str, room: &str) -> Option<RoomName> {
 
 /// The room of all sockets of a namespace.
 fn whole(namespace: &str) -> Option<RoomName> {
-    RoomName::in_space(namespace, None).ok()
+    match namespace {
+        MAIN => WHOLE_MAIN.clone(),
+        _ => RoomName::in_space(namespace, None).ok(),
+    }
 }
 
 /// The room of all sockets of the main namespace.
-static WHOLE_MAIN: LazyLock<Option<RoomName>> = LazyLock::new(|| whole(MAIN));
+static WHOLE_MAIN: LazyLock<Option<RoomName>> =
+    LazyLock::new(|| RoomName::in_space(MAIN, None).ok());
 
 /// The name of a room as the hub has it already, if it has.
 fn held(room: RoomName, hub: &Hub) -> RoomName {
@@ -242,7 +246,7 @@ impl SocketIo {
             Event::Connect { namespace, auth } => self.enter(&namespace, auth.as_deref(), desk),
             Event::Event(packet) if self.served.is_some() => self.hand_over(packet, desk.turn),
             Event::Event(packet) => self.built_in(packet, desk),
-            Event::Ack(packet) => self.acknowledged(&packet),
+            Event::Ack(packet) => self.acknowledged(packet),
             Event::AckTimeout { namespace, id } => self.unacknowledged(&namespace, id),
             Event::Disconnect { namespace } => {
                 let reason = DisconnectReason::ClientNamespaceDisconnect;

@@ -104,7 +104,7 @@ impl Recoverable {
 fn tell_home(pid: Pid, about: About, turn: &Turn<'_>) {
     let wide = Wide {
         namespace: Arc::from(said::MAIN),
-        to: Addressees::default(),
+        to: Arc::new(Addressees::default()),
         act: WideAct::Session(pid.to_text(), about),
     };
     // A server that stops recovers nothing.

@@ -115,7 +115,11 @@ fn event_of(packet: &Packet<'_>) -> Option<Arc<str>> {
 fn payload_of(packet: &Packet<'_>) -> Payload {
     let mut arguments = packet.arguments();
     if let (Some(only), None) = (arguments.next(), arguments.next()) {
-        return match packet.attachment(only) {
+        let attachment = match packet.attachments.is_empty() {
+            true => None,
+            false => packet.attachment(only),
+        };
+        return match attachment {
             Some(bytes) => Payload::Binary(bytes.clone()),
             None => payload_of_json(&packet.inline(only)),
         };
@@ -132,6 +136,9 @@ fn payload_of(packet: &Packet<'_>) -> Payload {
 }
 
 fn payload_of_json(json: &str) -> Payload {
+    if let Some(Cow::Borrowed(text)) = json::unescape(json) {
+        return Payload::Text(Bytes::copy_from_slice(text.as_bytes()));
+    }
     match parse_data(json) {
         Ok(Content::Text(text)) => Payload::Text(text.into()),
         Ok(Content::Binary(bytes)) => Payload::Binary(bytes.into()),

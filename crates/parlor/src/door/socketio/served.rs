@@ -15,8 +15,8 @@ use crate::{
     embed::{
         Answered, Caller, Event, Head, Member,
         socketio::{
-            AckSink, Act, Args, Data, Entered, Io, IoEvent, Kept, Socket as Handle, SocketAgent,
-            ToSocket,
+            AckSink, Act, Args, Data, Entered, Io, IoEvent, Kept, Received, Socket as Handle,
+            SocketAgent, ToSocket,
         },
     },
 };
@@ -50,8 +50,14 @@ impl Live {
     }
 
     fn tell(&self, event: IoEvent, turn: &mut Turn<'_>) {
-        self.caller.push(Event::Io(Box::new(event)));
-        turn.tools.callers.push(Rc::clone(&self.caller));
+        self.caller.push(Event::Io(event));
+        let callers = &mut turn.tools.callers;
+        if callers
+            .last()
+            .is_none_or(|last| !Rc::ptr_eq(last, &self.caller))
+        {
+            callers.push(Rc::clone(&self.caller));
+        }
     }
 }
 
@@ -166,12 +172,13 @@ impl SocketIo {
     /// Hands an event to the handlers. False where there are none.
     pub(super) fn hand_over(&self, packet: Packet<'_>, turn: &mut Turn<'_>) {
         if let Some(live) = self.live(&packet.namespace) {
-            live.tell(IoEvent::Event(packet.into_owned()), turn);
+            let received = Received::new(live.handle.clone(), packet);
+            live.tell(IoEvent::Event(received), turn);
         }
     }
 
     /// An acknowledgement has come.
-    pub(super) fn acknowledged(&mut self, packet: &Packet<'_>) {
+    pub(super) fn acknowledged(&mut self, packet: Packet<'_>) {
         let Some(at) = self.place(&packet.namespace) else {
             return;
         };
@@ -264,7 +271,7 @@ impl SocketIo {
         compress: bool,
         desk: &mut Desk<'_, '_, '_>,
     ) {
-        let namespace = packet.namespace.to_string();
+        let namespace = packet.namespace.clone();
         if !self.connection.is_connected(&namespace) {
             return;
         }

@@ -91,11 +91,7 @@ impl SocketId {
 
 impl From<&str> for SocketId {
     fn from(text: &str) -> Self {
-        let mut bytes = [0; SHORT_BYTES];
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(SHORT_BYTES) => Self::Short(bytes),
-            _ => Self::Long(Box::new(LongId(text.into()))),
-        }
+        short(text).map_or_else(|| Self::Long(Box::new(LongId(text.into()))), Self::Short)
     }
 }
 
@@ -184,15 +180,27 @@ pub(crate) fn id_text(member: &MemberId, namespace: &str) -> String {
 /// door is called so.
 pub(crate) fn is_socket_id(text: &str, shards: u16) -> bool {
     let id = text.rsplit_once('#').map_or(text, |(_, id)| id);
-    match SocketId::from(id) {
-        SocketId::Short([high, low, ..]) => u16::from_be_bytes([high, low]) < shards,
-        SocketId::Long(_) => false,
+    match short(id) {
+        Some([high, low, ..]) => u16::from_be_bytes([high, low]) < shards,
+        None => false,
     }
+}
+
+/// What 20 characters of base64url stand for.
+fn short(text: &str) -> Option<[u8; SHORT_BYTES]> {
+    if text.len() != SHORT_CHARS {
+        return None;
+    }
+    let mut bytes = [0; SHORT_BYTES];
+    let decoded = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes);
+    (decoded == Ok(SHORT_BYTES)).then_some(bytes)
 }
 
 /// Bytes of shard and slot at the beginning of an id.
 const PLACE_BYTES: usize = 6;
-/// Bytes that 20 characters of base64url stand for.
+/// Characters of base64url in a short id.
+const SHORT_CHARS: usize = 20;
+/// Bytes that they stand for.
 const SHORT_BYTES: usize = 15;
 
 #[cfg(test)]

@@ -128,6 +128,17 @@ fn publish(
     (hub, effects, tools): (&mut Hub, &mut Effects, &mut Tools),
 ) {
     let shards = hub.shards();
+    let only = match (&to.rooms[..], &to.except[..]) {
+        ([], []) => Some(whole(namespace)),
+        ([room], []) if !is_socket_id(room, shards) => Some(hub_room(namespace, room)),
+        _ => None,
+    };
+    match only {
+        Some(Some(room)) => return say(said, &room, from, hub, effects),
+        // Nobody can be in a room of that name.
+        Some(None) => return,
+        None => {}
+    }
     let (ids, names): (Vec<_>, Vec<_>) = to
         .rooms
         .iter()
@@ -167,15 +178,20 @@ fn publish(
                 ..filter.clone()
             }));
         }
-        let mut draft = said.into_draft();
-        draft.audience = Audience::Others;
-        match from {
-            // A sender that has gone has said it all the same.
-            Some(from) if hub.id_of(from).is_some() => {
-                let _ = hub.publish_into(from, &room, draft, effects);
-            }
-            _ => hub.publish_anonymous(&room, draft, effects),
+        say(said, &room, from, hub, effects);
+    }
+}
+
+/// Publishes an event in a room, for everybody there but its sender.
+fn say(said: Said, room: &RoomName, from: Option<MemberKey>, hub: &mut Hub, effects: &mut Effects) {
+    let mut draft = said.into_draft();
+    draft.audience = Audience::Others;
+    match from {
+        // A sender that has gone has said it all the same.
+        Some(from) if hub.id_of(from).is_some() => {
+            let _ = hub.publish_into(from, room, draft, effects);
         }
+        _ => hub.publish_anonymous(room, draft, effects),
     }
 }
 

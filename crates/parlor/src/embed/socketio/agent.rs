@@ -2,8 +2,6 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use parlor_proto::socketio::Packet;
-
 use super::{
     super::{
         Caller,
@@ -11,6 +9,7 @@ use super::{
     },
     ConnectError, DisconnectReason, Received, Socket,
     command::Act,
+    handlers::{OnEvent, Only},
     io::Rules,
 };
 
@@ -22,7 +21,7 @@ pub(crate) enum IoEvent {
     /// Its client was let in.
     Connected,
     /// An event.
-    Event(Packet<'static>),
+    Event(Received),
     /// It has ended.
     Disconnect(DisconnectReason),
 }
@@ -31,7 +30,7 @@ impl IoEvent {
     /// What it costs while it waits, in bytes.
     pub(crate) fn cost(&self) -> usize {
         match self {
-            Self::Event(packet) => packet.payload_bytes(),
+            Self::Event(received) => received.cost(),
             Self::Connect | Self::Connected | Self::Disconnect(_) => 0,
         }
     }
@@ -48,7 +47,7 @@ impl Agent for SocketAgent {
         Box::pin(async move {
             while let Some(event) = caller.next_event() {
                 if let Event::Io(event) = event {
-                    self.handle(*event).await;
+                    self.handle(event).await;
                 }
             }
             Returned {
@@ -75,7 +74,10 @@ impl SocketAgent {
                     handler(self.socket.clone()).await;
                 }
             }
-            IoEvent::Event(packet) => self.event(&packet).await,
+            IoEvent::Event(received) => match self.only(&received) {
+                Some(handler) => handler(received).await,
+                None => self.event(received).await,
+            },
             IoEvent::Disconnect(reason) => self.ended(reason).await,
         }
     }
@@ -88,8 +90,18 @@ impl SocketAgent {
         Ok(())
     }
 
-    async fn event(&self, packet: &Packet<'_>) {
-        let received = Received::new(self.socket.clone(), packet);
+    /// The handler of an event that has one, and that nobody else looks at.
+    fn only(&self, received: &Received) -> Option<OnEvent> {
+        let (shared, own) = (self.rules.handlers(), self.socket.handlers());
+        match (shared.only(received.name()), own.only(received.name())) {
+            (Only::This(handler), Only::None) | (Only::None, Only::This(handler)) => {
+                Some(Arc::clone(handler))
+            }
+            _ => None,
+        }
+    }
+
+    async fn event(&self, received: Received) {
         let shared = self.rules.handlers().packets();
         let own = self.socket.handlers().packets();
         for middleware in shared.into_iter().chain(own) {

@@ -24,7 +24,7 @@ pub struct Broadcast {
     link: Option<Arc<Link>>,
     namespace: Arc<str>,
     from: Option<(ShardId, MemberKey, Arc<str>)>,
-    to: Addressees,
+    to: Arc<Addressees>,
     volatile: bool,
     compress: bool,
     timeout: Duration,
@@ -39,7 +39,7 @@ impl Broadcast {
             link,
             namespace,
             from: None,
-            to: Addressees::default(),
+            to: Arc::default(),
             volatile: false,
             compress: true,
             timeout: TIMEOUT,
@@ -53,7 +53,8 @@ impl Broadcast {
 
     /// To those in this room too. The id of a socket is a room.
     pub fn to(mut self, room: impl AsRef<str>) -> Self {
-        self.to.rooms.push(room.as_ref().into());
+        let to = Arc::make_mut(&mut self.to);
+        to.rooms.push(room.as_ref().into());
         self
     }
 
@@ -64,7 +65,8 @@ impl Broadcast {
 
     /// Not to those in this room. The id of a socket is a room.
     pub fn except(mut self, room: impl AsRef<str>) -> Self {
-        self.to.except.push(room.as_ref().into());
+        let to = Arc::make_mut(&mut self.to);
+        to.except.push(room.as_ref().into());
         self
     }
 
@@ -111,7 +113,7 @@ impl Broadcast {
             volatile: self.volatile,
             compress: self.compress,
         };
-        link.command(shard, self.wide(self.to.clone(), act))
+        link.command(shard, self.wide(Arc::clone(&self.to), act))
     }
 
     /// Sends an event and waits for the acknowledgements of all who were sent it. The event is
@@ -224,15 +226,15 @@ impl Broadcast {
     }
 
     /// Who is meant, where the sender is not left out by the hub.
-    fn addressees(&self) -> Addressees {
-        let mut to = self.to.clone();
+    fn addressees(&self) -> Arc<Addressees> {
+        let mut to = Arc::clone(&self.to);
         if let Some((_, _, id)) = &self.from {
-            to.except.push((**id).into());
+            Arc::make_mut(&mut to).except.push((**id).into());
         }
         to
     }
 
-    fn wide(&self, to: Addressees, act: WideAct) -> Command {
+    fn wide(&self, to: Arc<Addressees>, act: WideAct) -> Command {
         Command::Wide(Box::new(Wide {
             namespace: Arc::clone(&self.namespace),
             to,

@@ -117,7 +117,7 @@ pub(crate) enum AckSink {
 #[derive(Debug)]
 pub(crate) struct Wide {
     pub(crate) namespace: Arc<str>,
-    pub(crate) to: Addressees,
+    pub(crate) to: Arc<Addressees>,
     pub(crate) act: WideAct,
 }
 
@@ -171,6 +171,11 @@ pub(crate) enum About {
 }
 
 impl ToSocket {
+    /// Whether it only sends something to the client, and asks nothing of the hub.
+    pub(crate) const fn only_sends(&self) -> bool {
+        matches!(self.act, Act::Emit { .. } | Act::Ack { .. })
+    }
+
     /// What it costs while it waits, in bytes, near enough to hold a bound with.
     pub(crate) fn cost(&self) -> usize {
         let inside = match &self.act {
@@ -193,6 +198,11 @@ impl ToSocket {
 }
 
 impl Wide {
+    /// Whether it is an event for everybody.
+    pub(crate) const fn is_publish(&self) -> bool {
+        matches!(self.act, WideAct::Publish { .. })
+    }
+
     /// What it costs while it waits, in bytes, near enough to hold a bound with.
     pub(crate) fn cost(&self) -> usize {
         let inside = match &self.act {

@@ -13,7 +13,7 @@ use super::{
 };
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type OnEvent = Arc<dyn Fn(Received) -> Boxed<()> + Send + Sync>;
+pub(super) type OnEvent = Arc<dyn Fn(Received) -> Boxed<()> + Send + Sync>;
 type OnPacket = Arc<dyn Fn(Received) -> Boxed<Result<(), BoxError>> + Send + Sync>;
 type OnEnd = Arc<dyn Fn(Socket, DisconnectReason) -> Boxed<()> + Send + Sync>;
 type OnError = Arc<dyn Fn(Socket, Arc<BoxError>) -> Boxed<()> + Send + Sync>;
@@ -78,6 +78,15 @@ struct OfEvent {
     event: Box<str>,
     call: OnEvent,
     once: bool,
+}
+
+/// The handlers that an event concerns.
+pub(super) enum Only<'a> {
+    None,
+    /// One that stays.
+    This(&'a OnEvent),
+    /// More, or such that are asked first or taken away.
+    Others,
 }
 
 impl std::fmt::Debug for Handlers {
@@ -280,6 +289,19 @@ impl Handlers {
             self.events.retain(|it| !(it.once && *it.event == *event));
         }
         found
+    }
+
+    /// Whether one handler is all that an event concerns.
+    pub(super) fn only(&self, event: &str) -> Only<'_> {
+        if !self.any.is_empty() || !self.packets.is_empty() {
+            return Only::Others;
+        }
+        let mut found = self.events.iter().filter(|it| *it.event == *event);
+        match (found.next(), found.next()) {
+            (None, _) => Only::None,
+            (Some(one), None) if !one.once => Only::This(&one.call),
+            (Some(_), _) => Only::Others,
+        }
     }
 
     pub(crate) fn any(&self) -> Vec<OnEvent> {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use parlor_proto::socketio::{EventName, Packet};
+use parlor_proto::socketio::Packet;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -25,33 +25,39 @@ const FULL_LOOK: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone)]
 pub struct Received {
     socket: Socket,
-    name: Arc<str>,
     args: Args,
     ack: Option<AckHandle>,
 }
 
 /// The right to acknowledge an event, once. It may be kept and used later, from any task.
 #[derive(Debug, Clone)]
-pub struct AckHandle {
+pub struct AckHandle(Arc<Wanted>);
+
+/// An acknowledgement that a client wants.
+#[derive(Debug)]
+struct Wanted {
     socket: Socket,
     id: u64,
-    used: Arc<AtomicBool>,
+    used: AtomicBool,
 }
 
 impl Received {
-    pub(crate) fn new(socket: Socket, packet: &Packet<'_>) -> Self {
-        let name = packet.event_name();
-        let ack = packet.id.map(|id| AckHandle {
+    pub(crate) fn new(socket: Socket, packet: Packet<'_>) -> Self {
+        let wanted = |id| Wanted {
             socket: socket.clone(),
             id,
-            used: Arc::default(),
-        });
+            used: AtomicBool::new(false),
+        };
         Self {
-            name: name.as_ref().map_or("", EventName::as_str).into(),
+            ack: packet.id.map(|id| AckHandle(Arc::new(wanted(id)))),
             args: Args::of(packet),
-            ack,
             socket,
         }
+    }
+
+    /// What it costs while it waits, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.args.bytes()
     }
 
     /// Whose event it is.
@@ -63,7 +69,7 @@ impl Received {
     /// Its name; a number as it is written.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.args.name()
     }
 
     /// Its arguments.
@@ -90,7 +96,9 @@ impl Received {
     /// Sends what a handler has returned. Where the handler has filled the queue before, the
     /// answer waits for room in it, and the events behind it wait too: its client waits for it.
     pub(crate) async fn acknowledge(&self, packed: Packed) {
-        let Some(ack) = &self.ack else { return };
+        let Some(AckHandle(ack)) = &self.ack else {
+            return;
+        };
         if ack.used.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -122,10 +130,10 @@ impl AckHandle {
     }
 
     fn say(&self, packed: Packed) -> Result<(), SendError> {
-        if self.used.swap(true, Ordering::Relaxed) {
+        let Wanted { socket, id, used } = &*self.0;
+        if used.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let id = self.id;
-        self.socket.act(Act::Ack { id, packed })
+        socket.act(Act::Ack { id: *id, packed })
     }
 }

@@ -16,7 +16,12 @@ pub(super) enum Shape {
     One,
     /// A tuple.
     Several,
+    /// Arguments that came in.
+    Received,
 }
+
+/// What such arguments call themselves while their shape is looked for.
+pub(super) const RECEIVED: &str = "$parlor::Args";
 
 /// The shape of a value, found by its first call of a serializer.
 pub(super) fn shape_of<T: Serialize + ?Sized>(value: &T) -> Shape {
@@ -112,8 +117,11 @@ impl Serializer for Probe {
         Err(Found(Shape::Several))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Probed<Never> {
-        Err(Found(Shape::One))
+    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Probed<Never> {
+        Err(Found(match name {
+            RECEIVED => Shape::Received,
+            _ => Shape::One,
+        }))
     }
 
     fn serialize_tuple_variant(

@@ -325,7 +325,7 @@ impl Socket {
         if lock(&self.0.handlers).hears_outgoing()
             && let Some(name) = packet.event_name()
         {
-            self.tell_outgoing(name.as_str(), || Args::of(packet));
+            self.tell_outgoing(name.as_str(), || Args::of(packet.clone()));
         }
     }
 
