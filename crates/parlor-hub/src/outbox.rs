@@ -97,6 +97,24 @@ impl Bounds {
     };
 }
 
+/// By how much a backlog is over its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Over {
+    bytes: usize,
+    messages: usize,
+}
+
+impl Over {
+    const NOTHING: Self = Self {
+        bytes: 0,
+        messages: 0,
+    };
+    const ALL: Self = Self {
+        bytes: usize::MAX,
+        messages: usize::MAX,
+    };
+}
+
 /// Messages that were dropped from an outbox, by room.
 pub type Dropped = Vec<(RoomKey, u64)>;
 
@@ -198,12 +216,12 @@ impl Outbox {
         }
         if let Some(tag) = chunk.tag.filter(|tag| tag.event.is_some()) {
             let same = |other: &Tag| other.room == tag.room && other.event == tag.event;
-            self.losses.1 += self.drop_where(same, usize::MAX);
+            self.losses.1 += self.drop_where(same, Over::ALL);
         }
         let over = self.over(&chunk, bounds);
-        if over > 0 {
+        if over != Over::NOTHING {
             self.losses.0 += self.drop_where(|tag| tag.priority == Priority::Low, over);
-            if self.over(&chunk, bounds) > 0 {
+            if self.over(&chunk, bounds) != Over::NOTHING {
                 return match chunk.tag {
                     Some(tag) if tag.priority == Priority::Low => {
                         self.note_dropped(tag.room);
@@ -218,16 +236,16 @@ impl Outbox {
         true
     }
 
-    /// By how many bytes the backlog would be over its bounds with `chunk`; any number where it
-    /// is the count of messages.
-    fn over(&self, chunk: &Chunk, bounds: Bounds) -> usize {
+    /// By how much the backlog would be over its bounds with `chunk`.
+    fn over(&self, chunk: &Chunk, bounds: Bounds) -> Over {
         if self.is_empty() {
-            return 0;
+            return Over::NOTHING;
         }
-        if self.messages + chunk.messages > bounds.messages_max {
-            return usize::MAX;
+        let (bytes, messages) = (chunk.bytes.len(), chunk.messages);
+        Over {
+            bytes: (self.bytes + bytes).saturating_sub(bounds.bytes_max),
+            messages: (self.messages + messages).saturating_sub(bounds.messages_max),
         }
-        (self.bytes + chunk.bytes.len()).saturating_sub(bounds.bytes_max)
     }
 
     fn append(&mut self, chunk: Chunk) {
@@ -237,29 +255,27 @@ impl Outbox {
         self.tell();
     }
 
-    /// Drops tagged chunks that have not been begun, oldest first, until `enough` bytes are gone.
-    /// Tells how many.
-    fn drop_where(&mut self, which: impl Fn(&Tag) -> bool, enough: usize) -> u64 {
-        let begun = self.begun || self.sent > 0;
-        let (mut gone, mut count, mut index) = (0, 0, 0);
-        let mut chunks = std::mem::take(&mut self.chunks);
-        chunks.retain(|chunk| {
-            let first = index == 0 && begun;
-            index += 1;
-            let Some(tag) = chunk
-                .tag
-                .filter(|tag| !first && gone < enough && which(tag))
-            else {
-                return true;
+    /// Drops tagged chunks that have not been begun, oldest first, until `enough` is gone. Tells
+    /// how many.
+    fn drop_where(&mut self, which: impl Fn(&Tag) -> bool, enough: Over) -> u64 {
+        let (mut gone, mut count) = (Over::NOTHING, 0);
+        let mut index = usize::from(self.begun || self.sent > 0);
+        while gone.bytes < enough.bytes || gone.messages < enough.messages {
+            let Some(chunk) = self.chunks.get(index) else {
+                break;
             };
-            gone += chunk.bytes.len();
+            let Some(tag) = chunk.tag.filter(&which) else {
+                index += 1;
+                continue;
+            };
+            gone.bytes += chunk.bytes.len();
+            gone.messages += chunk.messages;
             count += 1;
-            self.messages -= chunk.messages;
+            self.chunks.remove(index);
             self.note_dropped(tag.room);
-            false
-        });
-        self.bytes -= gone;
-        self.chunks = chunks;
+        }
+        self.bytes -= gone.bytes;
+        self.messages -= gone.messages;
         self.tell();
         count
     }
@@ -335,9 +351,7 @@ impl Outbox {
         self.bytes = 0;
         self.messages = 0;
         if let Some(Chunk {
-            bytes,
-            messages,
-            tag,
+            bytes, messages, ..
         }) = self.chunks.front_mut()
         {
             let aligned = self.aligned.min(bytes.len());
@@ -348,7 +362,8 @@ impl Outbox {
             let end = end.clamp(self.sent, bytes.len());
             self.bytes = end - self.sent;
             bytes.truncate(end);
-            (*messages, *tag) = (0, None);
+            // Begun as it is, it is never dropped, and needs no tag any more.
+            *messages = 0;
         }
         if self.bytes == 0 {
             self.chunks.clear();

@@ -191,6 +191,75 @@ fn messages_are_bounded_too() {
     assert!(!outbox.push(plain(b"3"), bounds));
 }
 
+#[test]
+fn no_more_is_dropped_than_has_to_be() {
+    let few = Bounds {
+        messages_max: 4,
+        ..WIDE
+    };
+    let mut outbox = Outbox::new(0);
+    assert!(outbox.push(tagged(b"a", Priority::Low, None), few));
+    assert!(outbox.push(plain(b"b"), few));
+    for low in [b"c", b"d"] {
+        assert!(outbox.push(tagged(low, Priority::Low, None), few));
+    }
+    assert!(outbox.push(plain(b"e"), few));
+    assert_eq!((outbox.messages(), outbox.len()), (4, 4));
+    assert_eq!(outbox.take_losses(), (1, 0));
+    // A newer one of low priority takes the place of the oldest.
+    assert!(outbox.push(tagged(b"f", Priority::Low, None), few));
+    assert_eq!(outbox.take_losses(), (1, 0));
+    // Three messages more want the places of both that may go, and one that may not.
+    let three = Chunk {
+        messages: 3,
+        ..plain(b"ghi")
+    };
+    assert!(!outbox.push(three, few));
+    assert_eq!(outbox.take_losses(), (2, 0));
+    assert_eq!(outbox.take_dropped(), [(room(), 4)]);
+    assert_eq!(rest(&mut outbox), b"be");
+    assert_eq!(outbox.messages(), 0);
+}
+
+#[test]
+fn bytes_and_messages_are_both_made_room_for() {
+    let both = Bounds {
+        bytes_max: 12,
+        messages_max: 4,
+    };
+    let mut outbox = Outbox::new(0);
+    for low in [&b"aaaa"[..], b"bb", b"cc", b"dddd"] {
+        assert!(outbox.push(tagged(low, Priority::Low, None), both));
+    }
+    // One message less would do, but not its bytes alone.
+    assert!(outbox.push(plain(b"eeeeee"), both));
+    assert_eq!(outbox.take_losses(), (2, 0));
+    assert_eq!(rest(&mut outbox), b"ccddddeeeeee");
+}
+
+#[test]
+fn what_was_begun_outlives_all_that_is_said_behind_it() {
+    let none = Bounds {
+        bytes_max: 1,
+        messages_max: 1,
+    };
+    for sent in [3, 13] {
+        let mut outbox = Outbox::new(0);
+        let frames = tagged(b"0123456789abcdefghij", Priority::Low, Some(1));
+        outbox.begin(frames, sent, sent.div_ceil(10) * 10);
+        outbox.discard(boundary);
+        assert_eq!(outbox.messages(), 0);
+        // Nothing of it may go, whatever wants its place.
+        outbox.push(tagged(b"new", Priority::Normal, Some(1)), none);
+        outbox.push(plain(b"bye"), none);
+        let left = 10 - sent % 10;
+        assert_eq!(outbox.front().len(), left, "{sent}");
+        outbox.advance(1, 0);
+        outbox.push(tagged(b"new", Priority::Low, Some(1)), none);
+        assert_eq!(outbox.front().len(), left - 1, "{sent}");
+    }
+}
+
 /// A small generator, so that a failure names the seed that it came from.
 struct Dice(u64);
 
