@@ -24,9 +24,8 @@ pub(super) struct Draining {
 
 impl Draining {
     /// How many are to have been told by now: the first at once, the last before the window ends.
-    fn due(&self) -> usize {
-        let elapsed = self.began.elapsed().as_nanos();
-        let window = self.window.as_nanos();
+    fn due(&self, elapsed: Duration) -> usize {
+        let (elapsed, window) = (elapsed.as_nanos(), self.window.as_nanos());
         if elapsed >= window {
             return usize::MAX;
         }
@@ -67,7 +66,7 @@ impl Shard {
         let Some(mut draining) = self.draining.take() else {
             return;
         };
-        let due = draining.due();
+        let due = draining.due(draining.began.elapsed());
         while draining.told < due && draining.next < self.connections.hot.len() {
             let Ok(slot) = u32::try_from(draining.next) else {
                 break;
@@ -102,5 +101,36 @@ impl Shard {
             let over = empty && !self.owes() && others.all(|mailbox| mailbox.connections() == 0);
             over || Instant::now() >= draining.deadline
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_told_at_once_and_the_last_before_the_end() {
+        let now = Instant::now();
+        let draining = |total, window| Draining {
+            began: now,
+            window: Duration::from_millis(window),
+            total,
+            told: 0,
+            next: 0,
+            deadline: now,
+        };
+        for (total, window, elapsed, expected) in [
+            (10, 1000, 0, 1),
+            (10, 1000, 99, 1),
+            (10, 1000, 100, 2),
+            (10, 1000, 899, 9),
+            (10, 1000, 900, 10),
+            (10, 1000, 1000, usize::MAX),
+            (0, 1000, 0, 1),
+            (10, 0, 0, usize::MAX),
+        ] {
+            let due = draining(total, window).due(Duration::from_millis(elapsed));
+            assert_eq!(due, expected, "{total} {window} {elapsed}");
+        }
     }
 }
