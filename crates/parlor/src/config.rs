@@ -94,7 +94,8 @@ pub struct Config {
     /// Default: 10 s.
     pub outbox_stall: Duration,
     /// The most unsent bytes of all members of one shard; past it the largest outbox is cut first.
-    /// Default: 256 MiB.
+    /// Sessions of Socket.IO that can be recovered keep as much again, and past it more than their
+    /// share no longer. Default: 256 MiB.
     pub outbox_shard_bytes_max: usize,
     /// The most rooms that one member may be in. Default: 256.
     pub rooms_per_member_max: usize,

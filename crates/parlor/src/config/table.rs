@@ -156,7 +156,7 @@ pub static SETTINGS: &[Setting<Config>] = &[
         outbox_shard_bytes_max,
         Rooms,
         MIB..=usize::MAX,
-        "Keeps at most this many unsent bytes in one shard; past it the largest outbox is cut."
+        "Keeps at most this many unsent bytes in one shard; past it the largest outbox is cut. For `socketio_recovery` there is as much again."
     ),
     count!(
         rooms_per_member_max,

@@ -18,7 +18,7 @@ use super::{
     engineio::{Mount, Registry},
     item::RELAY,
     meter::Rates,
-    socketio::{self, Sockets},
+    socketio::{self, Keep, Sockets},
     sse,
 };
 use crate::{
@@ -77,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) rates: Rates,
     pub(crate) sse_heartbeat_ms: u64,
     pub(crate) sse_retry_ms: u64,
+    /// Bytes of events that sockets of a shard keep, which can be recovered.
+    pub(crate) keep_bytes_max: usize,
 }
 
 /// One shard's codecs, compressors and randomness.
@@ -96,6 +98,8 @@ pub(crate) struct Tools {
     pub(crate) callers: Vec<Rc<Caller>>,
     /// The sockets of Socket.IO.
     pub(crate) sockets: Sockets,
+    /// What those that can be recovered keep.
+    pub(super) keep: Rc<Keep>,
     /// One a window size in use, for messages that many members share.
     shared: [Option<Box<Compressor>>; WINDOWS],
     deflated: Vec<u8>,
@@ -116,6 +120,7 @@ impl Tools {
             unread: Vec::new(),
             callers: Vec::new(),
             sockets: Sockets::default(),
+            keep: Rc::new(Keep::new(settings.keep_bytes_max)),
             packet: String::new(),
             shared: [const { None }; WINDOWS],
             deflated: Vec::new(),

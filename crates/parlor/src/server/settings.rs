@@ -78,6 +78,7 @@ impl Server {
             },
             sse_heartbeat_ms: millis(config.sse_heartbeat),
             sse_retry_ms: millis(config.sse_retry),
+            keep_bytes_max: config.outbox_shard_bytes_max,
             options: websocket::Options {
                 limits,
                 ..websocket::Options::default()

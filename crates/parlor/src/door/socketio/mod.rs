@@ -21,6 +21,7 @@ use parlor_proto::socketio::{self, Connection, DisconnectReason, Event, Packet};
 pub(crate) use self::{
     application::{BuiltIn, Names, WithHandlers},
     hearers::{Hearers, hearers},
+    recovery::Keep,
     said::is_volatile,
     sockets::Sockets,
     wide::do_widely,

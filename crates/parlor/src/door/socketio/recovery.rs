@@ -9,12 +9,13 @@
 mod pid;
 mod ring;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, rc::Rc, sync::Arc};
 
 use parlor_hub::{MemberKey, Message, MessageId, RoomName, ShardId};
 use parlor_proto::socketio::{DisconnectReason, Packet, Recovery};
 
 pub(crate) use self::pid::Pid;
+pub(crate) use self::ring::Keep;
 use self::ring::Ring;
 use super::{
     Desk, SocketIo, What, is_volatile,
@@ -72,7 +73,7 @@ impl Recoverable {
         let epoch = u32::from_be_bytes(tools.secret().ok()?);
         Some(Box::new(Self {
             pid,
-            ring: Ring::new(epoch),
+            ring: Ring::new(epoch, Rc::clone(&tools.keep)),
             held: None,
             claim: None,
             leaving: 0,
@@ -479,7 +480,9 @@ impl SocketIo {
             return None;
         }
         let offset = recovery.keep(Kept::Message(Arc::clone(message)));
-        Some(packet.with_argument(&offset))
+        // Nobody is sent anything while the connection is lost.
+        let is_heard = self.stays_until().is_none();
+        is_heard.then(|| packet.with_argument(&offset))
     }
 
     /// The connection is lost: whether the member stays for a client that comes back.
