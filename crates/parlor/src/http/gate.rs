@@ -287,9 +287,10 @@ impl Read for Gate {
                 Stage::Shut => return Poll::Ready(Ok(())),
                 Stage::Response => {
                     this.exchange.wake_when_idle(cx.waker());
-                    // A next request waits its turn in the buffer; without one, the read tells
-                    // when the other end is gone.
-                    if !this.buffer.is_empty() {
+                    // A next request waits its turn in the buffer. The read goes on a little, since
+                    // it tells when the other end is gone.
+                    let waits = !this.buffer.is_empty();
+                    if waits && (this.ended.is_some() || this.buffer.len() >= READ_BYTES) {
                         return Poll::Pending;
                     }
                     if let Some(ended) = this.ended {

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use flate2::read::{GzDecoder, ZlibDecoder};
+use socket2::SockRef;
 
 use super::*;
 
@@ -232,6 +233,15 @@ fn a_client_that_is_gone_ends_its_session() {
     assert_eq!(server.get(&query).status, 400);
     let (query, _) = server.poll(4);
     drop(server.send("POST", &query, "Content-Length: 9\r\n", b"4a"));
+    server.until("closed transport error");
+    // Also where it has begun to ask for something else.
+    let (query, _) = server.poll(4);
+    let mut pending = server.get_pending(&query);
+    pending.write_all(b"GET / HTTP").unwrap();
+    SockRef::from(&pending)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(pending);
     server.until("closed transport error");
 }
 
