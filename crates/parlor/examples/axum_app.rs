@@ -8,7 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to a person")]
 
-use std::{future::IntoFuture, net::SocketAddr};
+use std::net::SocketAddr;
 
 use axum::{Router, extract::State, http::StatusCode, response::Html, routing};
 use parlor::{BoxError, Door, Endpoint, Server, ServerHandle};
@@ -39,12 +39,16 @@ async fn main() -> Result<(), BoxError> {
         .nest("/rt", server.router())
         .with_state(server.handle());
 
-    // The server needs no listener: sockets of upgraded connections come from axum's.
-    let stop = async { _ = tokio::signal::ctrl_c().await };
+    // The server needs no listener: sockets of upgraded connections come from axum's. Both stop
+    // together, axum when the last request is answered, the server when everybody was told.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::select! {
-        served = axum::serve(listener, app).into_future() => served?,
-        ended = server.run(Vec::new(), stop) => ended?,
-    }
+    let http = axum::serve(listener, app).with_graceful_shutdown(stop());
+    tokio::try_join!(async { Ok::<_, BoxError>(http.await?) }, async {
+        Ok(server.run(Vec::new(), stop()).await?)
+    },)?;
     Ok(())
+}
+
+async fn stop() {
+    _ = tokio::signal::ctrl_c().await;
 }
