@@ -1,5 +1,7 @@
 //! What clients do wrong, and how sockets end.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::engineio::CloseReason;
@@ -190,6 +192,12 @@ impl DisconnectReason {
             | Self::ServerNamespaceDisconnect
             | Self::ParseError => false,
         }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

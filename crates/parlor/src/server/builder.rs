@@ -175,6 +175,9 @@ impl Builder {
 
     /// Opens these of the built-in doors and no others. Without this call all are open, or none
     /// where the server has an endpoint.
+    ///
+    /// They ask nobody who it is. Where only some may use them, mount [`Server::router`](crate::Server::router)
+    /// in an application: a layer around it sees each request first, cookies and tokens included.
     pub fn doors(mut self, doors: impl IntoIterator<Item = Door>) -> Self {
         self.doors = Some(doors.into_iter().collect());
         self

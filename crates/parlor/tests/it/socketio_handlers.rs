@@ -482,6 +482,39 @@ fn what_middleware_refuses_is_an_error() {
 }
 
 #[test]
+fn a_namespace_is_told_what_goes_wrong_with_events() {
+    let io = SocketIo::new();
+    let namespace = io.of("/");
+    namespace
+        .on("double", |_, number: u32| async move { Ack(2 * number) })
+        .on_event("count", |received: Received| async move {
+            let _ = received.socket().emit("counted", &received.args().len());
+        })
+        .on_error(|socket, error| async move {
+            let _ = socket.emit("wrong", &error.to_string());
+        })
+        .on_connect(|socket| async move {
+            socket.on_error(|socket, _| async move {
+                let _ = socket.emit("heard too", &());
+            });
+        });
+    let server = serve(&io, 1);
+    let (mut ann, _) = server.io("");
+    ann.say(r#"20["double",21]"#);
+    assert_eq!(ann.hear(), "30[42]");
+    ann.say(r#"21["double","much"]"#);
+    let wrong = ann.hear();
+    assert!(wrong.starts_with(r#"2["wrong","#), "{wrong}");
+    assert_eq!(ann.hear(), r#"2["heard too"]"#);
+    ann.say(r#"2["count",1,2]"#);
+    assert_eq!(ann.hear(), r#"2["counted",2]"#);
+    namespace.compress(false).emit("all", &1).unwrap();
+    assert_eq!(ann.hear(), r#"2["all",1]"#);
+    namespace.disconnect_sockets(false).unwrap();
+    assert_eq!(ann.hear(), "1");
+}
+
+#[test]
 fn listeners_for_all_events_for_one_and_none() {
     let log = Log::default();
     let io = SocketIo::new();

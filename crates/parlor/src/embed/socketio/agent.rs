@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use super::{
     super::{
-        Caller,
+        BoxError, Caller,
         agent::{Agent, Call, Event, Outcome, Returned},
     },
     ConnectError, DisconnectReason, Received, Socket,
@@ -75,7 +75,11 @@ impl SocketAgent {
                 }
             }
             IoEvent::Event(received) => match self.only(&received) {
-                Some(handler) => handler(received).await,
+                Some(handler) => {
+                    if let Err(error) = handler(received).await {
+                        self.failed(error).await;
+                    }
+                }
                 None => self.event(received).await,
             },
             IoEvent::Disconnect(reason) => self.ended(reason).await,
@@ -106,18 +110,35 @@ impl SocketAgent {
         let own = self.socket.handlers().packets();
         for middleware in shared.into_iter().chain(own) {
             if let Err(error) = middleware(received.clone()).await {
-                return self.socket.failed(error).await;
+                return self.failed(error).await;
             }
         }
         let shared = self.rules.handlers().any();
         let own = self.socket.handlers().any();
-        for handler in shared.into_iter().chain(own) {
-            handler(received.clone()).await;
-        }
+        self.call(shared.into_iter().chain(own), &received).await;
         let shared = self.rules.handlers().take(received.name());
         let own = self.socket.handlers().take(received.name());
+        self.call(shared.into_iter().chain(own), &received).await;
+    }
+
+    async fn call(&self, handlers: impl Iterator<Item = OnEvent>, received: &Received) {
+        for handler in handlers {
+            if let Err(error) = handler(received.clone()).await {
+                self.failed(error).await;
+            }
+        }
+    }
+
+    /// Something went wrong with an event.
+    async fn failed(&self, error: BoxError) {
+        let shared = self.rules.handlers().errors();
+        let own = self.socket.handlers().errors();
+        if shared.is_empty() && own.is_empty() {
+            tracing::warn!(socket = self.socket.id(), %error, "an event was not handled");
+        }
+        let error = Arc::new(error);
         for handler in shared.into_iter().chain(own) {
-            handler(received.clone()).await;
+            handler(self.socket.clone(), Arc::clone(&error)).await;
         }
     }
 

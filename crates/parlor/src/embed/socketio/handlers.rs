@@ -13,7 +13,7 @@ use super::{
 };
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(super) type OnEvent = Arc<dyn Fn(Received) -> Boxed<()> + Send + Sync>;
+pub(super) type OnEvent = Arc<dyn Fn(Received) -> Boxed<Result<(), BoxError>> + Send + Sync>;
 type OnPacket = Arc<dyn Fn(Received) -> Boxed<Result<(), BoxError>> + Send + Sync>;
 type OnEnd = Arc<dyn Fn(Socket, DisconnectReason) -> Boxed<()> + Send + Sync>;
 type OnError = Arc<dyn Fn(Socket, Arc<BoxError>) -> Boxed<()> + Send + Sync>;
@@ -103,17 +103,18 @@ impl Handlers {
         Fut: Future<Output: IntoAck> + Send,
     {
         let handler = Arc::new(handler);
-        self.add(event, once, move |received: Received| {
+        let call: OnEvent = Arc::new(move |received: Received| {
             let handler = Arc::clone(&handler);
-            async move {
+            Box::pin(async move {
                 let value = received.args().parse::<T>()?;
                 let returned = handler(received.socket().clone(), value).await;
                 if let Some(Reply(packed)) = returned.into_reply()? {
                     received.acknowledge(packed).await;
                 }
                 Ok(())
-            }
-        })
+            })
+        });
+        self.push(event, once, call)
     }
 
     pub(crate) fn on_event<F, Fut>(&mut self, event: &str, handler: F) -> Listener
@@ -121,11 +122,7 @@ impl Handlers {
         F: Fn(Received) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.push(
-            event,
-            false,
-            Arc::new(move |received| Box::pin(handler(received))),
-        )
+        self.push(event, false, never_failing(handler))
     }
 
     fn push(&mut self, event: &str, once: bool, call: OnEvent) -> Listener {
@@ -138,31 +135,13 @@ impl Handlers {
         listener
     }
 
-    fn add<F, Fut>(&mut self, event: &str, once: bool, handler: F) -> Listener
-    where
-        F: Fn(Received) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), BoxError>> + Send,
-    {
-        let handler = Arc::new(handler);
-        let call: OnEvent = Arc::new(move |received: Received| {
-            let handler = Arc::clone(&handler);
-            Box::pin(async move {
-                let socket = received.socket().clone();
-                if let Err(error) = handler(received).await {
-                    socket.failed(error).await;
-                }
-            })
-        });
-        self.push(event, once, call)
-    }
-
     pub(crate) fn on_any<F, Fut>(&mut self, first: bool, handler: F) -> Listener
     where
         F: Fn(Received) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let at = if first { 0 } else { self.any.len() };
-        let call: OnEvent = Arc::new(move |received| Box::pin(handler(received)));
+        let call = never_failing(handler);
         let listener = of_event(&call);
         self.any.insert(at, call);
         listener
@@ -327,6 +306,20 @@ impl Handlers {
             self.disconnect.clone()
         }
     }
+}
+
+fn never_failing<F, Fut>(handler: F) -> OnEvent
+where
+    F: Fn(Received) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |received| {
+        let handled = handler(received);
+        Box::pin(async move {
+            handled.await;
+            Ok(())
+        })
+    })
 }
 
 fn of_event(call: &OnEvent) -> Listener {

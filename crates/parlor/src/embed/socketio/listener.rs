@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::{super::BoxError, Args, DisconnectReason, IntoAck, Received, Socket, command::Act};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(super) type EventFn = dyn Fn(Received) -> Boxed<()> + Send + Sync;
+pub(super) type EventFn = dyn Fn(Received) -> Boxed<Result<(), BoxError>> + Send + Sync;
 pub(super) type PacketFn = dyn Fn(Received) -> Boxed<Result<(), BoxError>> + Send + Sync;
 pub(super) type EndFn = dyn Fn(Socket, DisconnectReason) -> Boxed<()> + Send + Sync;
 pub(super) type ErrorFn = dyn Fn(Socket, Arc<BoxError>) -> Boxed<()> + Send + Sync;
@@ -87,7 +87,8 @@ pub(super) fn is<T: ?Sized>(own: &Arc<T>, given: &Weak<T>) -> bool {
 impl Socket {
     /// Calls a handler for an event, after those that were given before. Events of one socket are
     /// handled one after the other. See [`Args::parse`] for what the arguments become; where they
-    /// do not fit, or the handler returns an error, [`Socket::on_error`] is called.
+    /// do not fit, or the handler returns an error, [`Socket::on_error`] is called; the client is not
+    /// answered then.
     pub fn on<T, F, Fut>(&self, event: &str, handler: F) -> Listener
     where
         T: DeserializeOwned + Send,
@@ -263,7 +264,7 @@ impl Socket {
     }
 
     /// Calls a handler with what went wrong: a middleware's error, arguments that do not fit, an
-    /// error of a handler. Without one it is logged.
+    /// error of a handler. Without one, here and at the namespace, it is logged.
     pub fn on_error<F, Fut>(&self, handler: F) -> Listener
     where
         F: Fn(Self, Arc<BoxError>) -> Fut + Send + Sync + 'static,

@@ -15,6 +15,10 @@
 //! # Ok::<(), parlor::BuildError>(())
 //! ```
 //!
+//! **State.** A handler is called again and again, so it clones what it shares: `move |socket, text|
+//! { let users = Arc::clone(&users); async move { … } }`. What belongs to one socket is its data
+//! ([`Socket::set_data`]), which middleware is the place to fill.
+//!
 //! **Rooms.** The rooms of the main namespace are those of all doors: who is in `tea` by plain
 //! WebSocket or by an event stream hears what is sent to `tea`. Every other namespace has rooms of
 //! its own. A socket's own room, which is called as its id, is nobody else's.

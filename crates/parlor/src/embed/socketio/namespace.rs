@@ -1,6 +1,6 @@
 //! One namespace of a server.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -161,6 +161,17 @@ impl Namespace {
         self
     }
 
+    /// Calls a handler for what went wrong with an event of any socket, before those of the socket;
+    /// see [`Socket::on_error`].
+    pub fn on_error<F, Fut>(&self, handler: F) -> &Self
+    where
+        F: Fn(Socket, Arc<BoxError>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.rules.handlers().on_error(handler);
+        self
+    }
+
     /// An event for all sockets of the namespace. Of a rule over names it is for nobody.
     pub fn all(&self) -> Broadcast {
         let link = self.name.as_ref().and_then(|_| self.io.link());
@@ -181,6 +192,26 @@ impl Namespace {
     /// An event for all but those in a room.
     pub fn except(&self, room: impl AsRef<str>) -> Broadcast {
         self.all().except(room)
+    }
+
+    /// Passes by those that would have to wait: see [`Broadcast::volatile`].
+    pub fn volatile(&self) -> Broadcast {
+        self.all().volatile()
+    }
+
+    /// Leaves an event uncompressed, or not: see [`Broadcast::compress`].
+    pub fn compress(&self, compress: bool) -> Broadcast {
+        self.all().compress(compress)
+    }
+
+    /// Only to sockets of this node: see [`Broadcast::local`].
+    pub fn local(&self) -> Broadcast {
+        self.all().local()
+    }
+
+    /// How long acknowledgements are waited for: see [`Broadcast::timeout`].
+    pub fn timeout(&self, timeout: Duration) -> Broadcast {
+        self.all().timeout(timeout)
     }
 
     /// Sends an event to all sockets of the namespace.
@@ -212,6 +243,39 @@ impl Namespace {
     /// As [`Broadcast::fetch_sockets`].
     pub async fn fetch_sockets(&self) -> Result<Vec<Socket>, SendError> {
         self.all().fetch_sockets().await
+    }
+
+    /// Puts all sockets of the namespace into rooms.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::fetch_sockets`].
+    pub fn sockets_join<R: AsRef<str>>(
+        &self,
+        rooms: impl IntoIterator<Item = R>,
+    ) -> Result<(), SendError> {
+        self.all().sockets_join(rooms)
+    }
+
+    /// Takes all sockets of the namespace out of rooms.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::fetch_sockets`].
+    pub fn sockets_leave<R: AsRef<str>>(
+        &self,
+        rooms: impl IntoIterator<Item = R>,
+    ) -> Result<(), SendError> {
+        self.all().sockets_leave(rooms)
+    }
+
+    /// Disconnects all sockets from the namespace, or with `close` their connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::fetch_sockets`].
+    pub fn disconnect_sockets(&self, close: bool) -> Result<(), SendError> {
+        self.all().disconnect_sockets(close)
     }
 
     /// Sends an event to the other nodes of the cluster. There are none, so far.

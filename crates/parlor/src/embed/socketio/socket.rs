@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
-    super::{BoxError, Command, Head, Member, RoomError, SendError},
+    super::{Command, Head, Member, RoomError, SendError},
     AckError, Args, Broadcast, DisconnectReason,
     acks::wait_for,
     args::Packed,
@@ -290,18 +290,6 @@ impl Socket {
     /// [`SendError::Full`], [`SendError::Closed`].
     pub fn disconnect(&self, close: bool) -> Result<(), SendError> {
         self.act(Act::Disconnect { close })
-    }
-
-    /// Something went wrong with an event.
-    pub(crate) async fn failed(&self, error: BoxError) {
-        let handlers = lock(&self.0.handlers).errors();
-        if handlers.is_empty() {
-            tracing::warn!(socket = %self.0.id, %error, "an event was not handled");
-        }
-        let error = Arc::new(error);
-        for handler in handlers {
-            handler(self.clone(), Arc::clone(&error)).await;
-        }
     }
 
     pub(crate) fn handlers(&self) -> MutexGuard<'_, Handlers> {
