@@ -2,9 +2,10 @@
 // npm ws.
 
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { Server } from 'socket.io';
 import WebSocket from 'ws';
 import { startExample } from '../examples.mjs';
 import { Dialer, clients, transports } from '../socketio/clients.mjs';
@@ -36,11 +37,12 @@ function refusal(token, options = {}) {
   );
 }
 
-/** The status and the body of a poll that is to open a session. */
-function poll(token, headers = {}) {
+/** The status, the body and the headers of a poll that is to open a session. */
+function poll(token, headers = {}, { http = server.http, method = 'GET' } = {}) {
   return within(
     new Promise((resolve, reject) => {
-      const asked = request(`${server.http}${EIO}polling&token=${token}`, { headers, agent: false }, (response) => {
+      const options = { method, headers, agent: false };
+      const asked = request(`${http}${EIO}polling&token=${token}`, options, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk) => (text += chunk));
         response.once('end', () => resolve([response.statusCode, text.trim(), response.headers]));
@@ -171,6 +173,34 @@ test('origins are let in by a function', async () => {
     assert.equal(headers['access-control-allow-origin'], status === 200 ? origin : undefined);
     assert.equal(headers.vary, 'Origin');
   }
+  const known = await poll('secret-of-200', { origin: 'https://page.example' }, { method: 'OPTIONS' });
+  assert.equal(known[0], 204);
   assert.equal((await refusal('guess', { origin: 'https://page.test' }))[0], 403);
   assert.deepEqual(await refusal('guess', { origin: 'https://page.example' }), [403, 'who are you?']);
+});
+
+test('an origin that a function lets in is told as the reference tells it', async () => {
+  const listener = createServer();
+  const cors = { origin: (origin, callback) => setImmediate(callback, null, origin.endsWith('.example')) };
+  const reference = new Server(listener, { cors });
+  try {
+    await new Promise((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    const there = `http://127.0.0.1:${listener.address().port}`;
+    const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-one' };
+    for (const [method, headers] of [
+      ['GET', {}],
+      ['OPTIONS', preflight],
+    ]) {
+      const told = async (http) => {
+        const asked = { origin: 'https://page.example', ...headers };
+        const [status, , fields] = await poll('secret-of-page', asked, { http, method });
+        const cross = Object.entries(fields).filter(([name]) => name.startsWith('access-control-'));
+        return { status, cross: cross.sort(), vary: fields.vary.split(/\s*,\s*/).sort() };
+      };
+      assert.deepEqual(await told(server.http), await told(there), method);
+    }
+  } finally {
+    listener.closeAllConnections();
+    await new Promise((resolve) => reference.close(resolve));
+  }
 });

@@ -1,6 +1,6 @@
 //! Every door inside an application of the embedder's, by HTTP/2.
 
-use axum::body::Body;
+use axum::{Router, body::Body};
 use http_body_util::BodyExt as _;
 use hyper::{
     Request, Response,
@@ -9,11 +9,14 @@ use hyper::{
     ext::Protocol,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parlor::socketio::SocketIo;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     mounted_doors::{Mounted, PATIENCE, PUBLISH, Wire, limited},
     mounted_support::{Background, serve},
+    socketio_gate::{Oracle, wait_until_served},
+    support::TestServer,
 };
 
 /// One connection, of many requests.
@@ -21,7 +24,11 @@ struct Multiplexed(SendRequest<Body>);
 
 impl Multiplexed {
     async fn open(mounted: &Mounted) -> Self {
-        let address = serve(mounted.router.clone(), async |stream| stream).await;
+        Self::to(mounted.router.clone()).await
+    }
+
+    async fn to(router: Router) -> Self {
+        let address = serve(router, async |stream| stream).await;
         let stream = TcpStream::connect(address).await.unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = handshake.await.unwrap();
@@ -51,6 +58,13 @@ impl Multiplexed {
 
     /// A WebSocket (RFC 8441).
     async fn websocket(&self, path: &str) -> Wire {
+        let response = self.connect(path).await;
+        assert_eq!(response.status(), 200);
+        Wire::new(TokioIo::new(hyper::upgrade::on(response).await.unwrap()))
+    }
+
+    /// The answer to a request for a WebSocket.
+    async fn connect(&self, path: &str) -> Response<Incoming> {
         let request = Request::connect(format!("http://localhost{path}"))
             .header("sec-websocket-version", "13")
             .extension(Protocol::from_static("websocket"));
@@ -58,9 +72,7 @@ impl Multiplexed {
             .0
             .clone()
             .send_request(request.body(Body::empty()).unwrap());
-        let response = timeout(PATIENCE, sent).await.unwrap().unwrap();
-        assert_eq!(response.status(), 200);
-        Wire::new(TokioIo::new(hyper::upgrade::on(response).await.unwrap()))
+        timeout(PATIENCE, sent).await.unwrap().unwrap()
     }
 }
 
@@ -122,6 +134,42 @@ fn all_doors_under_http2() {
         }
         assert_eq!(http.ask("POST", PUBLISH, "still here").await.0, 201);
         signal.until("still here").await;
+    });
+}
+
+#[test]
+fn a_socket_waits_for_whoever_decides_under_http2() {
+    let (oracle, io) = (Oracle::new(), SocketIo::new());
+    let _ = io.of("/");
+    let hooks = oracle.hooks();
+    let (server, router) = TestServer::build_mounted(
+        |_| {},
+        |builder| builder.socketio(&io).engineio_hooks("/socket.io/", hooks),
+    );
+    wait_until_served(&server);
+    let application = Background::start();
+    let http = application.block_on(Multiplexed::to(router));
+    let ask = |query: &str| {
+        let (http, query) = (Multiplexed(http.0.clone()), query.to_owned());
+        let target = format!("/socket.io/?EIO=4&transport=websocket{query}");
+        application.spawn(async move { http.connect(&target).await })
+    };
+    // A stream that is reset is forgotten, and its connection goes on.
+    let gone = ask("&key=1&id=a");
+    oracle.expect_waiting(1);
+    gone.abort();
+    oracle.expect_waiting(0);
+    let (refused, let_in) = (ask(""), ask("&key=1&id=a"));
+    oracle.expect_waiting(2);
+    oracle.answer();
+    let refused = application.block_on(refused).unwrap();
+    assert_eq!(refused.status(), 403);
+    let response = application.block_on(let_in).unwrap();
+    assert_eq!(response.status(), 200);
+    application.block_on(async {
+        let upgraded = hyper::upgrade::on(response).await.unwrap();
+        let mut socket = Wire::new(TokioIo::new(upgraded));
+        socket.until(r#"0{"sid":"a","#).await;
     });
 }
 

@@ -27,7 +27,7 @@ const SOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 
 /// Somebody who is asked, and answers when the test says so.
 #[derive(Clone)]
-struct Oracle {
+pub(crate) struct Oracle {
     open: Arc<watch::Sender<bool>>,
     asked: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ impl Drop for Asking {
 }
 
 impl Oracle {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             open: Arc::new(watch::Sender::new(false)),
             asked: Arc::default(),
@@ -59,17 +59,23 @@ impl Oracle {
         self.open.subscribe().wait_for(|open| *open).await.unwrap();
     }
 
-    fn answer(&self) {
+    pub(crate) fn answer(&self) {
         self.open.send_replace(true);
     }
 
-    fn expect_waiting(&self, count: usize) {
-        let waiting = || self.waiting.load(Ordering::SeqCst);
-        wait_until(&format!("{count} are asked about"), || waiting() == count);
+    pub(crate) fn expect_waiting(&self, count: usize) {
+        wait_until(&format!("{count} are asked about"), || {
+            self.count() == count
+        });
+    }
+
+    /// How many are being asked about.
+    fn count(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// Lets in whoever has a key, and calls sessions as they like.
-    fn hooks(&self) -> Hooks {
+    pub(crate) fn hooks(&self) -> Hooks {
         let (allows, names) = (self.clone(), self.clone());
         Hooks::new()
             .allow_request(move |head| {
@@ -91,6 +97,11 @@ impl Oracle {
                 }
             })
     }
+}
+
+/// Inside an application there is nobody to ask before that.
+pub(crate) fn wait_until_served(server: &TestServer) {
+    wait_until("the server runs", || server.handle.broadcast("").is_ok());
 }
 
 /// A server that is asked for at a listener of its own, and inside an application.
@@ -116,8 +127,7 @@ impl Doors {
         let (server, router) = TestServer::build_mounted(own, |builder| {
             builder.socketio(&io).engineio_hooks("/socket.io/", hooks)
         });
-        // Inside an application there is nobody to ask before.
-        wait_until("the server runs", || server.handle.broadcast("").is_ok());
+        wait_until_served(&server);
         let application = Background::start();
         let mounted = application.block_on(serve(router, async |stream| stream));
         Self {
@@ -350,8 +360,42 @@ fn nobody_is_asked_any_more_about_a_client_that_has_gone() {
 }
 
 #[test]
+fn no_more_wait_than_may_connect() {
+    for transport in TRANSPORTS {
+        let oracle = Oracle::new();
+        let few = |config: &mut Config| config.connections_max = NonZero::new(3);
+        let doors = Doors::start_with(oracle.hooks(), few);
+        let ask = |id: &str| doors.send(1, &request(transport, &format!("&key=1&id={id}")));
+        let mut waiting: Vec<TcpStream> = ["a", "b", "c"].map(ask).into();
+        oracle.expect_waiting(3);
+        let head_of_another = head(&mut ask("d"));
+        assert_eq!(statuses(&head_of_another), [503], "{head_of_another}");
+        // One that goes makes room.
+        drop(waiting.pop());
+        oracle.expect_waiting(2);
+        wait_until("there is room", || {
+            let mut stream = ask("e");
+            stream.set_nonblocking(true).unwrap();
+            let is_refused = |stream: &mut TcpStream| stream.read(&mut [0]).is_ok();
+            wait_until("it waits or is refused", || {
+                oracle.count() == 3 || is_refused(&mut stream)
+            });
+            let waits = oracle.count() == 3;
+            waiting.extend(Some(stream).filter(|_| waits));
+            waits
+        });
+        oracle.answer();
+        for stream in &mut waiting {
+            stream.set_nonblocking(false).unwrap();
+            let head = head(stream);
+            assert!(matches!(statuses(&head)[..], [200 | 101]), "{head}");
+        }
+    }
+}
+
+#[test]
 fn nobody_waits_for_ever() {
-    let limit = |config: &mut Config| config.head_timeout = Duration::from_secs(1);
+    let limit = |config: &mut Config| config.head_timeout = Duration::from_secs(3);
     let hooks = Hooks::new().allow_request(|head| async move {
         match head.query("key") {
             Some(_) => Ok(()),
@@ -359,14 +403,14 @@ fn nobody_waits_for_ever() {
         }
     });
     let doors = Doors::start_with(hooks, limit);
-    for at in 0..2 {
-        for transport in TRANSPORTS {
-            let mut stream = doors.send(at, &request(transport, ""));
-            let head = head(&mut stream);
-            assert_eq!(statuses(&head), [503], "{head}");
-            if transport == "polling" || at == 0 {
-                assert_eq!(rest(&mut stream), "not served in time\n");
-            }
+    let asked = [0, 1].map(|at| {
+        TRANSPORTS.map(|transport| (at, transport, doors.send(at, &request(transport, ""))))
+    });
+    for (at, transport, mut stream) in asked.into_iter().flatten() {
+        let head = head(&mut stream);
+        assert_eq!(statuses(&head), [503], "{head}");
+        if transport == "polling" || at == 0 {
+            assert_eq!(rest(&mut stream), "not served in time\n");
         }
     }
     doors.expect_refused("late", 4);
@@ -481,10 +525,15 @@ fn an_origin_may_be_let_in_by_whoever_is_asked() {
                 }
             }
         }
-        let (head, _) = ask(at, "OPTIONS", POLL, "https://a.example");
-        assert_eq!(statuses(&head), [204], "{head}");
-        let told = field(&head, "access-control-allow-origin");
-        assert_eq!(told, Some("https://a.example"));
+        for (method, target, status) in [
+            ("OPTIONS", POLL, 204),
+            ("GET", "/socket.io/socket.io.js", 200),
+        ] {
+            let (head, _) = ask(at, method, target, "https://late.example");
+            assert_eq!(statuses(&head), [status], "{head}");
+            let told = field(&head, "access-control-allow-origin");
+            assert_eq!(told, Some("https://late.example"));
+        }
     }
     // Whom settings let in nobody is asked about.
     let before = calls.load(Ordering::SeqCst);
@@ -495,8 +544,19 @@ fn an_origin_may_be_let_in_by_whoever_is_asked() {
         }
     }
     assert_eq!(calls.load(Ordering::SeqCst), before);
-    // A socket that a session is to go on over is asked about too.
-    let (head, mut stream) = ask(0, "GET", POLL, "https://a.example");
+}
+
+#[test]
+fn an_origin_is_asked_about_where_a_session_goes_on() {
+    let hooks = Hooks::new().allow_origin(|origin| async move {
+        tokio::task::yield_now().await;
+        origin.ends_with(".example")
+    });
+    let doors = Doors::start(hooks);
+    let origin = "Host: localhost\r\nOrigin: https://a.example\r\n";
+    let open = get(POLL).replace("Host: localhost\r\n", origin);
+    let mut stream = doors.send(0, &open);
+    let head = head(&mut stream);
     assert_eq!(statuses(&head), [200], "{head}");
     let body = rest(&mut stream);
     let (_, sid) = body.split_once(r#""sid":""#).unwrap();
