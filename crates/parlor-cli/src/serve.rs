@@ -59,7 +59,10 @@ fn serve(config: &Config, format: Format) -> anyhow::Result<ExitCode> {
     Ok(runtime.block_on(async {
         tokio::select! {
             ended = server.run(listeners, stop(signals)) => match ended {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(()) => {
+                    tracing::info!("stopped");
+                    ExitCode::SUCCESS
+                }
                 Err(error) => {
                     tracing::error!(%error, "the server failed");
                     ExitCode::from(terminal::FAILED)

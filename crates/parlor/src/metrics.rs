@@ -97,7 +97,26 @@ pub(crate) enum Refused {
     Gone,
 }
 
+impl Door {
+    /// As it is called in metrics and in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        families::DOOR.values[self as usize]
+    }
+}
+
+impl End {
+    /// As it is called in metrics and in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        families::END.values[self as usize]
+    }
+}
+
 impl Refused {
+    /// As it is called in metrics and in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        families::REFUSAL.values[self as usize]
+    }
+
     /// By the status that a request for a door was answered with.
     pub(crate) const fn of_door(status: u16) -> Self {
         match Self::of_request(status) {

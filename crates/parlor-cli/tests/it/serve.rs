@@ -166,13 +166,15 @@ fn the_life_of_a_connection_is_in_the_log() {
     drop((stream, refused));
     let (code, log) = server.stop("TERM");
     assert_eq!(code, Some(0));
-    let opened = format!("door=WebSocket peer={peer}");
+    let opened = format!("door=\"websocket\" peer={peer}");
     for fact in [
-        "connection opened",
         &opened,
+        "door=\"websocket\" reason=\"peer\"",
+        "connection opened",
         "connection closed",
         "request refused",
-        "reason=Origin",
+        "reason=\"origin\"",
+        "stopped",
     ] {
         assert!(log.contains(fact), "{fact} is not in {log}");
     }
@@ -181,22 +183,31 @@ fn the_life_of_a_connection_is_in_the_log() {
 
 #[test]
 fn clients_that_are_sent_away_are_one_line() {
-    let server = Server::start(&["--connections-max", "1", "--drain", "0s"]);
-    let held = TcpStream::connect(&server.address).expect("it listens");
-    for _ in 0..5 {
-        let mut stream = TcpStream::connect(&server.address).expect("it listens");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("UTF-8");
-        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    for (option, status) in [
+        ("connections_max", "503"),
+        ("connections_per_address_max", "429"),
+    ] {
+        let argument = format!("--{}", option.replace('_', "-"));
+        let server = Server::start(&[&argument, "1", "--drain", "0s"]);
+        let held = TcpStream::connect(&server.address).expect("it listens");
+        for _ in 0..5 {
+            let mut stream = TcpStream::connect(&server.address).expect("it listens");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("UTF-8");
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{answer}"
+            );
+        }
+        drop(held);
+        let (code, log) = server.stop("TERM");
+        assert_eq!(code, Some(0));
+        assert_eq!(log.matches("connections are refused").count(), 1, "{log}");
+        assert!(
+            log.contains(&format!("reason=\"{option} is reached\"")),
+            "{log}"
+        );
     }
-    drop(held);
-    let (code, log) = server.stop("TERM");
-    assert_eq!(code, Some(0));
-    assert_eq!(log.matches("connections are refused").count(), 1, "{log}");
-    assert!(
-        log.contains("reason=\"connections_max is reached\""),
-        "{log}"
-    );
 }
 
 #[cfg(unix)]

@@ -138,14 +138,15 @@ impl Acceptor {
                         match place(self.addresses.as_ref(), &socket) {
                             Ok(place) => newcomers.push(Newcomer { socket, place }),
                             Err(()) => {
-                                counters.refused(Refused::AddressLimit);
+                                trouble = Some("connections_per_address_max is reached");
+                                note_refusal(&socket, Refused::AddressLimit, counters);
                                 refuse(&socket, TOO_MANY);
                             }
                         }
                     }
                     Ok(socket) => {
                         trouble = Some("connections_max is reached");
-                        counters.refused(Refused::Limit);
+                        note_refusal(&socket, Refused::Limit, counters);
                         refuse(&socket, FULL);
                     }
                     Err(Errno::AGAIN) => listener.ready = false,
@@ -230,11 +231,25 @@ fn place(addresses: Option<&Arc<Addresses>>, socket: &OwnedFd) -> Result<Option<
     let Some(addresses) = addresses else {
         return Ok(None);
     };
-    let peer = rustix::net::getpeername(socket).ok().flatten();
-    match peer.and_then(|peer| SocketAddr::try_from(peer).ok()) {
+    match peer(socket) {
         Some(peer) => addresses.take(peer.ip()).map(Box::new).map(Some).ok_or(()),
         None => Ok(None),
     }
+}
+
+fn peer(socket: &OwnedFd) -> Option<SocketAddr> {
+    let peer = rustix::net::getpeername(socket).ok().flatten();
+    peer.and_then(|peer| SocketAddr::try_from(peer).ok())
+}
+
+fn note_refusal(socket: &OwnedFd, reason: Refused, counters: &mut Counters) {
+    counters.refused(reason);
+    let peer = || peer(socket).map(tracing::field::display);
+    tracing::debug!(
+        peer = peer(),
+        reason = reason.as_str(),
+        "connection refused"
+    );
 }
 
 /// Tells the client that there is no place, and closes.

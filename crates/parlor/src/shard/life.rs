@@ -223,7 +223,8 @@ impl Shard {
             // The connection was passed on.
             Opened::Elsewhere(_) => return,
             Opened::Refused(reason) => {
-                tracing::debug!(peer = %self.connections.peer(key), ?reason, "request refused");
+                let peer = self.connections.peer(key);
+                tracing::debug!(%peer, reason = reason.as_str(), "request refused");
                 self.connections.counters.refused(reason);
                 self.send_reply(key);
                 return self.linger(key, End::Peer);
@@ -372,7 +373,7 @@ impl Shard {
             shard,
             slot,
             generation,
-            ?door,
+            door = door.as_str(),
             peer = peer(),
             "connection opened"
         );
@@ -389,7 +390,14 @@ impl Shard {
             let door = self.connections.hot[index].door;
             self.connections.counters.closed(door, end);
             let (shard, MemberKey { slot, generation }) = (self.id.0, key);
-            tracing::debug!(shard, slot, generation, ?door, reason = ?end, "connection closed");
+            tracing::debug!(
+                shard,
+                slot,
+                generation,
+                door = door.as_str(),
+                reason = end.as_str(),
+                "connection closed"
+            );
         }
     }
 
