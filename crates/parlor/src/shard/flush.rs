@@ -130,7 +130,7 @@ impl Shard {
         for key in paused {
             if self.connections.is_current(key) {
                 self.connections.hot[key.slot as usize].flags &= !PAUSED;
-                self.list_ready(key);
+                self.list_heavy(key);
             }
         }
     }

@@ -133,6 +133,8 @@ pub(crate) struct Shard {
     buffers: Buffers,
     /// Connections to be read in this turn.
     ready: Vec<MemberKey>,
+    /// Those that have more than was read of them in their turn. They are read behind the others.
+    heavy: VecDeque<MemberKey>,
     read_buffer: Vec<u8>,
     reply: Vec<u8>,
     expired: Vec<u32>,
@@ -225,6 +227,7 @@ impl Shard {
             broadcasts: VecDeque::new(),
             buffers: Buffers::default(),
             ready: Vec::new(),
+            heavy: VecDeque::new(),
             read_buffer: vec![0; READ_BYTES],
             reply: Vec::new(),
             expired: Vec::new(),
@@ -325,7 +328,7 @@ impl Shard {
         if self.acceptor.as_ref().is_some_and(Acceptor::is_exhausted) {
             wake = wake.min(Instant::now() + accept::RETRY);
         }
-        if !self.ready.is_empty() || !self.calls.is_empty() {
+        if self.has_ready() || !self.calls.is_empty() {
             wake = wake.min(Instant::now() + CONGESTION_LOOK);
         }
         wake.into()

@@ -230,7 +230,7 @@ fn nothing_is_read_while_much_waits_to_be_flushed() {
             })
         });
         bench.until("nothing is left", |bench| {
-            bench.shard.unflushed_bytes == 0 && bench.shard.ready.is_empty()
+            bench.shard.unflushed_bytes == 0 && !bench.shard.has_ready()
         });
         assert_eq!(bench.shard.connections.len(), members + 1);
     });

@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use mio::{Events, Token};
@@ -28,6 +28,8 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 const STALL_MS: u64 = 100;
 /// For so long deadlines are put off while there is more to read than fits into a turn.
 const EXPIRY_PUT_OFF_MS: u64 = 500;
+/// For so long a turn reads from connections that always have more.
+const HEAVY_SLICE: Duration = Duration::from_millis(4);
 /// A reply buffer above this is given back.
 const KEEP_BYTES: usize = 64 * 1024;
 
@@ -80,7 +82,7 @@ impl Shard {
         self.mailboxes[usize::from(self.id.0)].tell_connections(count);
         let accepting = self.acceptor.as_ref().is_some_and(Acceptor::is_ready);
         // What is not read because another shard is behind is looked at again after a while.
-        let more = !self.ready.is_empty() || !self.calls.is_empty();
+        let more = self.has_ready() || !self.calls.is_empty();
         let readable = more && !self.is_congested();
         let left = accepting || std::mem::take(&mut self.mail_left) || readable;
         begun.filled || left || self.owes()
@@ -137,11 +139,45 @@ impl Shard {
         }
     }
 
-    /// Reads from every connection that is ready, once.
+    /// Notes that a connection has more than could be taken in in its turn.
+    pub(super) fn list_heavy(&mut self, key: MemberKey) {
+        let hot = &mut self.connections.hot[key.slot as usize];
+        if hot.flags & READY == 0 {
+            hot.flags |= READY;
+            self.heavy.push_back(key);
+        }
+    }
+
+    /// Whether a connection is to be read.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.heavy.is_empty()
+    }
+
+    /// Reads from every connection that is ready, once. Those that always have more come last, and
+    /// are not all read where they are many: who says little is not kept waiting by them.
     fn read_ready(&mut self) {
-        if self.ready.is_empty() || self.is_congested() {
+        if !self.has_ready() || self.is_congested() {
             return;
         }
+        let heavy = self.heavy.len();
+        self.read_light();
+        let deadline = Instant::now() + HEAVY_SLICE;
+        for _ in 0..heavy {
+            if self.has_much_unflushed() {
+                break;
+            }
+            if let Some(key) = self.heavy.pop_front()
+                && self.connections.is_current(key)
+            {
+                self.read(key);
+            }
+            if Instant::now() > deadline {
+                break;
+            }
+        }
+    }
+
+    fn read_light(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
         let mut read = 0;
         for key in &ready {
@@ -153,7 +189,7 @@ impl Shard {
                 self.read(*key);
             }
         }
-        // Those that have more to read were listed meanwhile; they come behind the rest.
+        // Some were listed meanwhile; they come behind the rest.
         ready.drain(..read);
         ready.append(&mut self.ready);
         self.ready = ready;
@@ -183,7 +219,7 @@ impl Shard {
         if let Some(mut rest) = self.connections.take_unread(key) {
             self.received(key, &mut rest);
             if self.connections.is_current(key) {
-                self.list_ready(key);
+                self.list_heavy(key);
             }
             return;
         }
@@ -203,7 +239,7 @@ impl Shard {
                     // A stream says that it has more only once it was found empty.
                     let more = full || hot.flags & APART != 0;
                     if more || hot.flags & READ_CLOSED != 0 {
-                        self.list_ready(key);
+                        self.list_heavy(key);
                     }
                 }
             }
@@ -341,7 +377,7 @@ impl Shard {
         let from = self.connections.trial_of(key).unwrap_or(key);
         if self.connections.is_open(from) && !self.connections.is_plain(from) {
             self.connections.keep_unread(from, rest);
-            self.list_ready(from);
+            self.list_heavy(from);
         }
     }
 
@@ -357,7 +393,7 @@ impl Shard {
         if self.connections.is_plain(key) {
             self.connections.hold(key, session.held_bytes());
             if session.has_more() {
-                self.list_ready(key);
+                self.list_heavy(key);
             }
         }
     }

@@ -73,6 +73,38 @@ fn messages_that_inflate_are_taken_in_between_what_others_say() {
     });
 }
 
+#[test]
+fn many_who_always_have_more_do_not_keep_others_waiting() {
+    const BOMBERS: usize = 20;
+    with_shard(1, |bench| {
+        let extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        let bytes = bomb().repeat(4);
+        let open = |bench: &mut Bench| bench.open_with("/echo", extension);
+        let mut bombers: Vec<Client> = (0..BOMBERS).map(|_| open(bench)).collect();
+        let mut other = bench.open("/echo");
+        for bomber in &mut bombers {
+            bomber.write(&bytes);
+        }
+        // Once they are known to have more, a turn has no time for all of them.
+        bench.until("they have more", |bench| {
+            bench.shard.heavy.len() > BOMBERS / 2
+        });
+        other.write(&message(1000));
+        let mut before = bench.shard.heavy.clone();
+        bench.until("what was said comes back", |bench| {
+            other.take();
+            let heard = !other.read.is_empty();
+            if !heard {
+                before.clone_from(&bench.shard.heavy);
+            }
+            heard
+        });
+        let last = before.back().expect("they have more than a turn's work");
+        assert!(bench.shard.heavy.contains(last));
+        bench.until("all of it is taken in", |bench| !bench.shard.has_ready());
+    });
+}
+
 /// Has a session of Socket.IO join many rooms, so that each event of it is a message in each.
 const ROOMS: usize = 50;
 /// Events that come in one read.
