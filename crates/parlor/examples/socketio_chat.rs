@@ -53,6 +53,7 @@ async fn main() -> Result<(), BoxError> {
         socket.on_error(|socket, error| async move {
             let _ = socket.emit("failed", &error.to_string());
         });
+        tell_transport(&socket);
         socket.on("say", |socket: Socket, text: String| async move {
             let _ = socket.to("chat").emit("said", &(name_of(&socket), text));
             Ack("sent")
@@ -98,4 +99,16 @@ async fn main() -> Result<(), BoxError> {
 fn name_of(socket: &Socket) -> String {
     let user = socket.data::<User>();
     user.map_or_else(String::new, |user| user.0.clone())
+}
+
+/// Says what the client's connection goes over, and when that changes.
+fn tell_transport(socket: &Socket) {
+    let told = socket.clone();
+    socket.conn().on_upgrade(move |conn| {
+        let _ = told.emit("upgraded", conn.transport().as_str());
+    });
+    socket.on("how", |socket: Socket, (): ()| async move {
+        let conn = socket.conn();
+        Ack((conn.id().to_owned(), conn.transport().as_str()))
+    });
 }

@@ -162,8 +162,8 @@ mod shard;
 /// Sessions of Engine.IO with nothing above them; see [`Builder::engineio`].
 pub mod engineio {
     pub use crate::embed::engineio::{
-        CloseReason, Context, ErrorCode, Event, Hooks, Message, RequestError, Session, Text,
-        Transport, Version,
+        CloseCause, CloseReason, Context, ErrorCode, Event, Hooks, Message, RequestError, Session,
+        State, Text, Transport, Version,
     };
 }
 

@@ -4,7 +4,9 @@ mod hooks;
 
 use std::{fmt, net::SocketAddr};
 
-pub use parlor_proto::engineio::{CloseReason, ErrorCode, Message, Text, Transport, Version};
+pub use parlor_proto::engineio::{
+    CloseCause, CloseReason, ErrorCode, Message, State, Text, Transport, Version,
+};
 
 pub(crate) use self::hooks::{Case, Judging, Ruling};
 pub use self::hooks::{Context, Hooks, RequestError};

@@ -235,7 +235,7 @@ impl Builder {
         let doors = self.doors.unwrap_or(doors);
         let mounts = self.take_mounts(doors)?;
         if let Some(io) = &self.socketio {
-            io.settle(&link);
+            io.settle(&link, &self.config);
         }
         Ok(Server {
             link,

@@ -43,6 +43,7 @@ mod several_rooms;
 mod signal;
 mod socketio;
 mod socketio_advisories;
+mod socketio_conn;
 mod socketio_engine;
 mod socketio_gate;
 mod socketio_handlers;

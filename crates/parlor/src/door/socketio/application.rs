@@ -24,7 +24,7 @@ use crate::{
     },
     embed::{
         Head,
-        socketio::{Incoming, Io, ToSocket},
+        socketio::{Conn, Incoming, Io, ToSocket},
     },
 };
 
@@ -78,15 +78,19 @@ impl Applications for WithHandlers {
         opening: &Opening<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<Box<dyn Application>, Forbidden> {
+        if self.1.is_closed() {
+            return Err(Forbidden);
+        }
         let room = RoomName::new(LOBBY).map_err(|_| Forbidden)?;
         let mut connected = connect(&self.0, (room, None), opening, turn)?;
         let fields = opening.headers.iter();
         let fields = fields.map(|header| (header.name, header.value));
         let head = Head::new("GET", opening.target, fields, (opening.peer)());
+        let member = member(turn, (opening.peer)()).ok_or(Forbidden)?;
+        let session = (opening.sid, opening.version, opening.transport);
         connected.served = Some(Box::new(Served {
             io: Arc::clone(&self.1),
-            head: Arc::new(head),
-            member: member(turn, (opening.peer)()).ok_or(Forbidden)?,
+            conn: Conn::new(member, head, session),
         }));
         Ok(Box::new(connected))
     }
@@ -178,6 +182,12 @@ impl Application for SocketIo {
         }
     }
 
+    fn upgraded(&mut self, _: &mut Port<'_>, _: &mut Turn<'_>) {
+        if let Some(served) = &self.served {
+            served.conn.set_upgraded();
+        }
+    }
+
     fn hear(&mut self, news: &News<'_>, port: &mut Port<'_>, turn: &mut Turn<'_>) {
         self.hear_news(news, &mut Desk { port, turn });
     }
@@ -247,7 +257,7 @@ impl Application for SocketIo {
     fn closed(&mut self, cause: CloseCause, turn: &mut Turn<'_>) {
         let reason = self.fault.unwrap_or_else(|| cause.reason().into());
         if let Some(served) = &self.served {
-            served.member.set_closed();
+            served.conn.set_closed(cause);
         }
         if self.stay(reason, turn) {
             return;

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     door::Turn,
     embed::{
-        Answered, Caller, Event, Head, Member,
+        Answered, Caller, Event, Member,
         socketio::{
-            AckSink, Act, Args, Data, Entered, Io, IoEvent, Kept, Received, Socket as Handle,
+            AckSink, Act, Args, Conn, Data, Entered, Io, IoEvent, Kept, Received, Socket as Handle,
             SocketAgent, ToSocket,
         },
     },
@@ -25,8 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) io: Arc<Io>,
-    pub(super) head: Arc<Head>,
-    pub(super) member: Member,
+    pub(super) conn: Conn,
 }
 
 /// What a socket has that has handlers.
@@ -85,13 +84,13 @@ impl SocketIo {
         let name: Arc<str> = Arc::from(name);
         let entered = served.io.enter(&name, &rules);
         let names = (Arc::clone(&name), id.to_text().into());
-        let handle = Handle::new(served.member.clone(), names, Arc::clone(&served.head), auth);
+        let handle = Handle::new(served.conn.clone(), names, auth);
         let agent = Box::new(SocketAgent {
             socket: handle.clone(),
             rules,
         });
         let live = Live {
-            caller: Rc::new(Caller::of(served.member.clone(), agent)),
+            caller: Rc::new(Caller::of(served.conn.member().clone(), agent)),
             handle,
             acks: HashMap::new(),
             joins: Vec::new(),
@@ -120,7 +119,7 @@ impl SocketIo {
         let rules = served.io.find(name, auth.unwrap_or("{}"))?;
         let entered = served.io.enter(name, &rules);
         let names = (Arc::clone(name), Arc::clone(id));
-        let handle = Handle::new(served.member.clone(), names, Arc::clone(&served.head), auth);
+        let handle = Handle::new(served.conn.clone(), names, auth);
         let rooms = rooms.iter().map(RoomName::local);
         handle.set_recovered(rooms.filter(|room| !room.is_empty()), data);
         let agent = Box::new(SocketAgent {
@@ -128,7 +127,7 @@ impl SocketIo {
             rules,
         });
         Some(Box::new(Live {
-            caller: Rc::new(Caller::of(served.member.clone(), agent)),
+            caller: Rc::new(Caller::of(served.conn.member().clone(), agent)),
             handle,
             acks: HashMap::new(),
             joins: Vec::new(),
@@ -212,11 +211,21 @@ impl SocketIo {
         if let Act::Claim(claim) = to.act {
             return self.claimed(&to.namespace, *claim, desk);
         }
+        if let Act::Shutdown = to.act {
+            self.fault = Some(DisconnectReason::ServerShuttingDown);
+        }
+        if let Act::Hangup | Act::Shutdown = to.act {
+            return desk.port.close();
+        }
+        if let Act::Siblings(answer) = to.act {
+            // Whoever asked may have gone.
+            return drop(answer.send(self.siblings()));
+        }
         if self.place(namespace).is_none() {
             return;
         }
         match to.act {
-            Act::Found(_) | Act::Claim(_) => {}
+            Act::Found(_) | Act::Claim(_) | Act::Hangup | Act::Shutdown | Act::Siblings(_) => {}
             Act::Release => self.released(namespace, desk.turn),
             Act::Unclaim(seeker) => self.unclaimed(namespace, seeker),
             Act::Lost => self.lost(namespace, desk),
@@ -262,6 +271,13 @@ impl SocketIo {
                 desk.port.close();
             }
         }
+    }
+
+    /// The connected sockets of the session.
+    fn siblings(&self) -> Vec<Handle> {
+        let lives = self.sockets.iter().filter_map(|it| it.live.as_ref());
+        let handles = lives.map(|live| live.handle.clone());
+        handles.filter(Handle::is_connected).collect()
     }
 
     fn emit(

@@ -124,6 +124,12 @@ impl Sockets {
         own.filter_map(|place| Some((place.key, place.handle.as_ref()?)))
     }
 
+    /// All sockets that have handlers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (MemberKey, &Handle)> {
+        let places = self.by_id.values();
+        places.filter_map(|place| Some((place.key, place.handle.as_ref()?)))
+    }
+
     /// Forgets a socket, unless its id is another's by now.
     pub(crate) fn remove(&mut self, id: &SocketId, key: MemberKey) {
         if self.by_id.get(id).is_some_and(|place| place.key == key) {

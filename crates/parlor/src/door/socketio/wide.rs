@@ -1,5 +1,7 @@
 //! What handles ask of many sockets.
 
+use std::sync::Arc;
+
 use parlor_hub::{Audience, Effects, Hub, MemberKey, RoomName};
 use parlor_proto::socketio::PacketType;
 
@@ -25,15 +27,6 @@ pub(crate) fn do_widely(
     tools: &mut Tools,
 ) -> Vec<(MemberKey, ToSocket)> {
     let Wide { namespace, to, act } = wide;
-    let each = |found: Vec<(MemberKey, Handle)>, act: &dyn Fn(&Handle) -> Act| {
-        let acts = found.into_iter().map(|(key, handle)| {
-            let act = act(&handle);
-            let namespace = namespace.clone();
-            (key, ToSocket { namespace, act })
-        });
-        acts.collect()
-    };
-    let found = |tools: &Tools| matching(&namespace, &to, &tools.sockets);
     match act {
         WideAct::Publish {
             packed,
@@ -46,17 +39,53 @@ pub(crate) fn do_widely(
             said.volatile = volatile;
             said.plain = !compress;
             publish(said, &namespace, &to, from, (hub, effects, tools));
-            Vec::new()
         }
+        WideAct::Fetch(answer) => {
+            let found = matching(&namespace, &to, &tools.sockets);
+            let found = found.into_iter().map(|(_, handle)| handle);
+            // Whoever asked may have gone.
+            let _ = answer.send(found.collect());
+        }
+        WideAct::Count(answer) => {
+            // As above.
+            let _ = answer.send(matched(&namespace, &to, &tools.sockets).count());
+        }
+        WideAct::Session(pid, about) => {
+            if let Some(pid) = Pid::parse(&pid, hub.shards()) {
+                about_session(pid, about, tools);
+            }
+        }
+        act => return acts(&namespace, &to, act, &tools.sockets),
+    }
+    Vec::new()
+}
+
+/// What is to be done with each of the sockets that are meant.
+fn acts(
+    namespace: &Arc<str>,
+    to: &Addressees,
+    act: WideAct,
+    sockets: &Sockets,
+) -> Vec<(MemberKey, ToSocket)> {
+    let each = |found: Vec<(MemberKey, Handle)>, act: &dyn Fn(&Handle) -> Act| {
+        let acts = found.into_iter().map(|(key, handle)| {
+            let act = act(&handle);
+            let namespace = Arc::clone(namespace);
+            (key, ToSocket { namespace, act })
+        });
+        acts.collect()
+    };
+    let found = || matching(namespace, to, sockets);
+    match act {
         WideAct::Ask {
             json,
             collector,
             compress,
             timeout,
         } => {
-            let found = found(tools);
+            let found = found();
             collector.sent(found.len());
-            tell_asked(&found, &json, &namespace);
+            tell_asked(&found, &json, namespace);
             each(found, &|_| Act::Emit {
                 packed: Packed::clone(&json),
                 volatile: false,
@@ -64,34 +93,31 @@ pub(crate) fn do_widely(
                 ack: Some(AckSink::Many(collector.clone(), timeout)),
             })
         }
-        WideAct::Fetch(answer) => {
-            let found = found(tools).into_iter();
-            // Whoever asked may have gone.
-            let _ = answer.send(found.map(|(_, handle)| handle).collect());
-            Vec::new()
-        }
-        WideAct::Join(rooms) => each(found(tools), &|handle| {
+        WideAct::Join(rooms) => each(found(), &|handle| {
             rooms.iter().for_each(|room| handle.note_joined(room));
             Act::Join(rooms.clone(), None)
         }),
         WideAct::Leave(rooms) => {
-            let found = found(tools);
+            let found = found();
             let mut acts = Vec::new();
             for room in &rooms {
-                acts.append(&mut each(found.clone(), &|handle| {
+                let mut leave: Vec<_> = each(found.clone(), &|handle| {
                     handle.note_left(room);
                     Act::Leave(room.clone())
-                }));
+                });
+                acts.append(&mut leave);
             }
             acts
         }
-        WideAct::Session(pid, about) => {
-            if let Some(pid) = Pid::parse(&pid, hub.shards()) {
-                about_session(pid, about, tools);
-            }
+        WideAct::Shutdown => {
+            let all = sockets.all().map(|(key, handle)| (key, handle.clone()));
+            each(all.collect(), &|_| Act::Shutdown)
+        }
+        WideAct::Disconnect { close } => each(found(), &|_| Act::Disconnect { close }),
+        // Those are nothing for a socket.
+        WideAct::Publish { .. } | WideAct::Fetch(_) | WideAct::Count(_) | WideAct::Session(..) => {
             Vec::new()
         }
-        WideAct::Disconnect { close } => each(found(tools), &|_| Act::Disconnect { close }),
     }
 }
 
@@ -197,11 +223,18 @@ fn say(said: Said, room: &RoomName, from: Option<MemberKey>, hub: &mut Hub, effe
 
 /// The sockets of this shard that are meant.
 fn matching(namespace: &str, to: &Addressees, sockets: &Sockets) -> Vec<(MemberKey, Handle)> {
-    let all = sockets.of_namespace(namespace);
-    all.filter(|(_, handle)| {
+    matched(namespace, to, sockets)
+        .map(|(key, handle)| (key, handle.clone()))
+        .collect()
+}
+
+fn matched<'a>(
+    namespace: &'a str,
+    to: &'a Addressees,
+    sockets: &'a Sockets,
+) -> impl Iterator<Item = (MemberKey, &'a Handle)> {
+    sockets.of_namespace(namespace).filter(|(_, handle)| {
         let is_in = |rooms: &[Box<str>]| rooms.iter().any(|room| handle.is_in(room));
         (to.rooms.is_empty() || is_in(&to.rooms)) && !is_in(&to.except)
     })
-    .map(|(key, handle)| (key, handle.clone()))
-    .collect()
 }

@@ -58,6 +58,26 @@ impl Broadcast {
         self
     }
 
+    /// To those in any of these rooms too. Of an empty list nobody is: it does not mean everybody.
+    pub fn to_rooms<R: AsRef<str>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
+        let to = Arc::make_mut(&mut self.to);
+        to.rooms
+            .extend(rooms.into_iter().map(|room| room.as_ref().into()));
+        if to.rooms.is_empty() {
+            // A room that there cannot be.
+            to.rooms.push("".into());
+        }
+        self
+    }
+
+    /// Not to those in any of these rooms.
+    pub fn except_rooms<R: AsRef<str>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
+        let to = Arc::make_mut(&mut self.to);
+        to.except
+            .extend(rooms.into_iter().map(|room| room.as_ref().into()));
+        self
+    }
+
     /// The same as [`Broadcast::to`], for sentences that read better so.
     pub fn within(self, room: impl AsRef<str>) -> Self {
         self.to(room)
@@ -179,6 +199,28 @@ impl Broadcast {
             sockets.extend(answered.await.map_err(|_| SendError::Closed)?);
         }
         Ok(sockets)
+    }
+
+    /// How many sockets are meant, without a handle of each. Their shards are asked one by one, so it
+    /// is no picture of one moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::fetch_sockets`].
+    pub async fn count_sockets(&self) -> Result<usize, SendError> {
+        let link = self.link()?;
+        let mut asked = Vec::new();
+        for shard in 0..link.post()?.shards() {
+            let (answer, answered) = oneshot::channel();
+            let wide = self.wide(self.addressees(), WideAct::Count(answer));
+            link.command(ShardId(shard), wide)?;
+            asked.push(answered);
+        }
+        let mut count = 0;
+        for answered in asked {
+            count += answered.await.map_err(|_| SendError::Closed)?;
+        }
+        Ok(count)
     }
 
     /// Puts the sockets that are meant into rooms.

@@ -52,6 +52,12 @@ pub(crate) enum Act {
     Unclaim(Seeker),
     /// The socket that was claimed has gone in between.
     Lost,
+    /// End the session, without a word to anybody.
+    Hangup,
+    /// The same, since Socket.IO stops.
+    Shutdown,
+    /// The connected sockets of the session.
+    Siblings(oneshot::Sender<Vec<Socket>>),
     /// Somebody wants to know what is sent to the socket, or nobody any more.
     Watch,
     /// What the socket has heard since.
@@ -148,6 +154,9 @@ pub(crate) enum WideAct {
         timeout: Duration,
     },
     Fetch(oneshot::Sender<Vec<Socket>>),
+    Count(oneshot::Sender<usize>),
+    /// The end of all sockets of all namespaces, with their connections.
+    Shutdown,
     Join(Vec<Box<str>>),
     Leave(Vec<Box<str>>),
     Disconnect {
@@ -191,6 +200,9 @@ impl ToSocket {
             | Act::Release
             | Act::Unclaim(_)
             | Act::Lost
+            | Act::Hangup
+            | Act::Shutdown
+            | Act::Siblings(_)
             | Act::Watch => 0,
         };
         size_of::<Self>() + inside

@@ -7,13 +7,20 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
+use parlor_hub::ShardId;
 use serde::Serialize;
 
-use super::{super::Link, Namespace, OwnParser, Parser, Socket, handlers::Handlers};
+use super::{
+    super::{Command, Link, SendError},
+    Namespace, OwnParser, Parser, Socket,
+    command::{Wide, WideAct},
+    handlers::Handlers,
+};
+use crate::Config;
 
 /// Socket.IO with handlers: `Clone`, `Send`, `Sync`. Give it to
 /// [`Builder::socketio`](crate::Builder::socketio) and keep a clone to send from anywhere.
@@ -24,6 +31,10 @@ pub struct SocketIo(Arc<Io>);
 #[derive(Default)]
 pub(crate) struct Io {
     link: OnceLock<Arc<Link>>,
+    /// The settings of its server.
+    config: OnceLock<Box<Config>>,
+    /// Nobody is let in any more.
+    closed: AtomicBool,
     named: RwLock<HashMap<Box<str>, Arc<Rules>>>,
     /// Namespaces by a rule over their names, in the order in which they were given.
     dynamic: RwLock<Vec<(Matcher, Arc<Rules>)>>,
@@ -152,6 +163,37 @@ impl SocketIo {
         self.0.clients.load(Ordering::Relaxed)
     }
 
+    /// The settings that it is served with: [`socketio`](Config::socketio) has the path, the connect
+    /// timeout and all else, [`socketio_client`](Config::socketio_client) which files of a client
+    /// are served. None before a server was built with it.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.0.config.get().map(|config| &**config)
+    }
+
+    /// Closes Socket.IO alone, for good: whoever is in a namespace is disconnected, with the reason
+    /// `server shutting down`, and newcomers are refused with 403. Other doors and the rest of the
+    /// server go on; the whole is closed with
+    /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown). A client that is in no namespace
+    /// has its [`connect_timeout`](crate::config::SocketIo::connect_timeout) still.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] where no server runs; nobody is let in all the same.
+    pub fn close(&self) -> Result<(), SendError> {
+        self.0.closed.store(true, Ordering::Release);
+        let link = self.0.link.get().ok_or(SendError::Closed)?;
+        for shard in 0..link.post()?.shards() {
+            let wide = Box::new(Wide {
+                namespace: "/".into(),
+                to: Arc::default(),
+                act: WideAct::Shutdown,
+            });
+            link.command_urgently(ShardId(shard), Command::Wide(wide))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn inner(&self) -> Arc<Io> {
         Arc::clone(&self.0)
     }
@@ -185,8 +227,15 @@ impl Io {
     }
 
     /// Connects the handles with their server; the first one counts.
-    pub(crate) fn settle(&self, link: &Arc<Link>) {
-        let _ = self.link.set(Arc::clone(link));
+    pub(crate) fn settle(&self, link: &Arc<Link>, config: &Config) {
+        if self.link.set(Arc::clone(link)).is_ok() {
+            let _ = self.config.set(Box::new(config.clone()));
+        }
+    }
+
+    /// Whether nobody is let in any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// The way to its server, once there is one.

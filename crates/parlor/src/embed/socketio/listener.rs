@@ -246,6 +246,7 @@ impl Socket {
     }
 
     /// Calls a handler when the socket ends, while [`Socket::rooms`] still tells its rooms.
+    /// [`Socket::disconnect_details`] may say more than the reason.
     pub fn on_disconnecting<F, Fut>(&self, handler: F) -> Listener
     where
         F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,
@@ -254,7 +255,8 @@ impl Socket {
         self.handlers().on_end(true, handler)
     }
 
-    /// Calls a handler when the socket has ended.
+    /// Calls a handler when the socket has ended. [`Socket::disconnect_details`] may say more than
+    /// the reason.
     pub fn on_disconnect<F, Fut>(&self, handler: F) -> Listener
     where
         F: Fn(Self, DisconnectReason) -> Fut + Send + Sync + 'static,

@@ -37,6 +37,8 @@ mod agent;
 mod args;
 mod broadcast;
 mod command;
+mod conn;
+mod entering;
 mod handlers;
 mod io;
 mod listener;
@@ -52,13 +54,15 @@ pub use self::{
     acks::{AckError, PartialAcks},
     args::{Args, ArgsError, Binary},
     broadcast::Broadcast,
+    conn::Conn,
+    entering::Entering,
     handlers::{Ack, IntoAck, Reply},
     io::{ConnectError, SocketIo},
     listener::Listener,
     namespace::Namespace,
     parser::{Decoder, Parser, TextDecoder, TextParser},
     received::{AckHandle, Received},
-    socket::{Emission, Entering, Socket},
+    socket::{Emission, Socket},
 };
 pub(crate) use self::{
     agent::{IoEvent, SocketAgent},

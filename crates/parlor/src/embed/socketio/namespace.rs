@@ -184,6 +184,12 @@ impl Namespace {
         self.all().to(room)
     }
 
+    /// An event for those in any of these rooms; each socket hears it once. An empty list is
+    /// nobody.
+    pub fn to_rooms<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) -> Broadcast {
+        self.all().to_rooms(rooms)
+    }
+
     /// The same as [`Namespace::to`], for sentences that read better so.
     pub fn within(&self, room: impl AsRef<str>) -> Broadcast {
         self.to(room)
@@ -243,6 +249,15 @@ impl Namespace {
     /// As [`Broadcast::fetch_sockets`].
     pub async fn fetch_sockets(&self) -> Result<Vec<Socket>, SendError> {
         self.all().fetch_sockets().await
+    }
+
+    /// How many sockets there are in the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::fetch_sockets`].
+    pub async fn count_sockets(&self) -> Result<usize, SendError> {
+        self.all().count_sockets().await
     }
 
     /// Puts all sockets of the namespace into rooms.

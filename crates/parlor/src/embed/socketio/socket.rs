@@ -4,8 +4,7 @@ use std::{
     any::Any,
     collections::BTreeSet,
     fmt,
-    future::{Future, IntoFuture},
-    pin::Pin,
+    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,17 +12,17 @@ use std::{
     time::Duration,
 };
 
-use parlor_hub::Refused;
-use parlor_proto::socketio::Packet;
+use parlor_proto::{engineio::CloseCause, socketio::Packet};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use super::{
-    super::{Command, Head, Member, RoomError, SendError},
-    AckError, Args, Broadcast, DisconnectReason,
+    super::{Command, Head, SendError},
+    AckError, Args, Broadcast, Conn, DisconnectReason,
     acks::wait_for,
     args::Packed,
     command::{AckSink, Act, Data, ToSocket},
+    entering::Entering,
     handlers::Handlers,
 };
 
@@ -35,10 +34,9 @@ use super::{
 pub struct Socket(Arc<Inner>);
 
 struct Inner {
-    member: Member,
+    conn: Conn,
     namespace: Arc<str>,
     id: Arc<str>,
-    head: Arc<Head>,
     auth: Option<Box<str>>,
     connected: AtomicBool,
     recovered: AtomicBool,
@@ -46,24 +44,6 @@ struct Inner {
     rooms: Mutex<BTreeSet<Box<str>>>,
     handlers: Mutex<Handlers>,
     data: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-}
-
-/// A join that was asked for; see [`Socket::join`].
-#[derive(Debug)]
-pub struct Entering(oneshot::Receiver<Result<(), Refused>>);
-
-impl IntoFuture for Entering {
-    type Output = Result<(), RoomError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    /// Waits until the socket is in the room: [`RoomError::Refused`] where the room does not take
-    /// it or cannot be one, [`RoomError::Closed`] where the socket has gone.
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let answer = self.0.await.map_err(|_| RoomError::Closed)?;
-            answer.map_err(RoomError::Refused)
-        })
-    }
 }
 
 /// How one event is sent: made by [`Socket::volatile`], [`Socket::compress`] and
@@ -83,17 +63,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Socket {
     pub(crate) fn new(
-        member: Member,
+        conn: Conn,
         (namespace, id): (Arc<str>, Arc<str>),
-        head: Arc<Head>,
         auth: Option<&str>,
     ) -> Self {
         Self(Arc::new(Inner {
-            member,
+            conn,
             namespace,
             rooms: Mutex::new(BTreeSet::from([Box::from(&*id)])),
             id,
-            head,
             auth: auth.map(Into::into),
             connected: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
@@ -119,7 +97,13 @@ impl Socket {
     /// The request that opened the connection: headers, query, address.
     #[must_use]
     pub fn head(&self) -> &Head {
-        &self.0.head
+        self.0.conn.head()
+    }
+
+    /// Its connection: the session of Engine.IO, with its id, transport and end.
+    #[must_use]
+    pub fn conn(&self) -> &Conn {
+        &self.0.conn
     }
 
     /// What the client said about itself when it asked for the namespace (`auth` in JavaScript);
@@ -156,6 +140,15 @@ impl Socket {
     #[must_use]
     pub fn disconnect_reason(&self) -> Option<DisconnectReason> {
         self.0.reason.get().copied()
+    }
+
+    /// What more is known of how its connection has ended, where that is the reason. Node gives it to
+    /// handlers of `disconnect` as details; here it is an error, `no heartbeat in time` for example.
+    #[must_use]
+    pub fn disconnect_details(&self) -> Option<CloseCause> {
+        let cause = self.0.conn.close_cause()?;
+        let reason = self.disconnect_reason()?;
+        (DisconnectReason::from(cause.reason()) == reason).then_some(cause)
     }
 
     /// The rooms that it is in or was put into, its own included.
@@ -236,6 +229,12 @@ impl Socket {
         self.broadcast().to(room)
     }
 
+    /// An event for those in any of these rooms but for this socket; each socket hears it once. An empty list is
+    /// nobody.
+    pub fn to_rooms<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) -> Broadcast {
+        self.broadcast().to_rooms(rooms)
+    }
+
     /// The same as [`Socket::to`], for sentences that read better so.
     pub fn within(&self, room: impl AsRef<str>) -> Broadcast {
         self.to(room)
@@ -248,7 +247,7 @@ impl Socket {
 
     /// An event for everybody in the namespace but this socket.
     pub fn broadcast(&self) -> Broadcast {
-        let member = &self.0.member;
+        let member = self.0.conn.member();
         let all = Broadcast::new(
             Some(Arc::clone(member.link())),
             Arc::clone(&self.0.namespace),
@@ -268,7 +267,24 @@ impl Socket {
         let (answer, answered) = oneshot::channel();
         self.act(Act::Join(vec![room.clone()], Some(answer)))?;
         self.note_joined(&room);
-        Ok(Entering(answered))
+        Ok(Entering::new(answered))
+    }
+
+    /// Puts it into several rooms, one after the other. What is awaited is the last of them, or the
+    /// first that refuses; it stays in the others. Of an empty list nothing is awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::join`]; of the rooms before it is in.
+    pub fn join_rooms<R: AsRef<str>>(
+        &self,
+        rooms: impl IntoIterator<Item = R>,
+    ) -> Result<Entering, SendError> {
+        let mut entering = Entering::default();
+        for room in rooms {
+            entering.and(self.join(room)?);
+        }
+        Ok(entering)
     }
 
     /// Takes it out of a room.
@@ -319,23 +335,23 @@ impl Socket {
 
     pub(crate) fn act(&self, act: Act) -> Result<(), SendError> {
         let command = self.command(act)?;
-        let member = &self.0.member;
+        let member = self.0.conn.member();
         member.link().command(member.id().shard(), command)
     }
 
     /// The same, also where the queue is full: for what is asked a few times only.
     pub(super) fn act_urgently(&self, act: Act) -> Result<(), SendError> {
         let command = self.command(act)?;
-        let member = &self.0.member;
+        let member = self.0.conn.member();
         member.link().command_urgently(member.id().shard(), command)
     }
 
     fn command(&self, act: Act) -> Result<Command, SendError> {
-        if self.0.reason.get().is_some() || !self.0.member.is_open() {
+        if self.0.reason.get().is_some() || !self.0.conn.member().is_open() {
             return Err(SendError::Closed);
         }
         Ok(Command::Socket {
-            to: self.0.member.key(),
+            to: self.0.conn.member().key(),
             to_socket: Box::new(ToSocket {
                 namespace: Arc::clone(&self.0.namespace),
                 act,
