@@ -1,5 +1,7 @@
 //! What can go wrong, and how connections end.
 
+use std::fmt;
+
 use parlor_hub::{MalformedRoomName, Refused, RoomName};
 use parlor_proto::websocket::{self, CloseCode};
 
@@ -112,6 +114,17 @@ pub enum Side {
     Peer,
     /// This server.
     Server,
+}
+
+/// The code, and the reason where there is one: `1001 going away`.
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if self.reason.is_empty() {
+            return Ok(());
+        }
+        write!(f, " {}", self.reason)
+    }
 }
 
 impl Disconnect {

@@ -1,6 +1,6 @@
 //! A handler's no to a client that wants to connect.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error, fmt};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use parlor_hub::MalformedRoomName;
@@ -106,6 +106,15 @@ impl Refusal {
     }
 }
 
+/// The status and the reason: `403 not today`.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status.as_u16(), self.reason)
+    }
+}
+
+impl Error for Refusal {}
+
 impl From<MalformedRoomName> for Refusal {
     fn from(error: MalformedRoomName) -> Self {
         Self::bad_request(error.to_string())
@@ -134,6 +143,7 @@ mod tests {
     #[test]
     fn a_refusal_is_one_whole_response() {
         let mut out = Vec::new();
+        assert_eq!(Refusal::forbidden("not today").to_string(), "403 not today");
         let refusal = Refusal::unauthorized("who?")
             .with_header("www-authenticate", "Bearer")
             .with_header("bad name", "x")

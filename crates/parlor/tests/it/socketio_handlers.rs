@@ -352,6 +352,7 @@ fn the_sockets_of_a_namespace_can_be_told_what_to_do() {
     main.to(&first).sockets_join(["x", "y"]).unwrap();
     let in_x = block_on(main.to("x").fetch_sockets()).unwrap();
     assert_eq!(in_x.iter().map(Socket::id).collect::<Vec<_>>(), [&*first]);
+    assert_eq!(sockets().iter().filter(|it| **it == in_x[0]).count(), 1);
     assert_eq!(in_x[0].rooms().len(), 3);
     assert_eq!(block_on(main.except("x").fetch_sockets()).unwrap().len(), 3);
     in_x[0].emit("hello", &()).unwrap();

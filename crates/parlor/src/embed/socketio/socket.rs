@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     future::Future,
+    hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -396,6 +397,21 @@ impl Socket {
 
     pub(crate) fn note_left(&self, room: &str) {
         lock(&self.0.rooms).remove(room);
+    }
+}
+
+/// Two are equal that stand for the same id in the same namespace.
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id && self.0.namespace == other.0.namespace
+    }
+}
+
+impl Eq for Socket {}
+
+impl Hash for Socket {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
     }
 }
 
