@@ -245,6 +245,7 @@ impl Hub {
         effects: &mut Effects,
     ) -> Result<(), Refused> {
         let member = self.members.get(key).ok_or(Refused::UnknownMember)?;
+        let known = self.room_of(member, room);
         let publication = Publication {
             origin: self.shard,
             member: Some(key),
@@ -254,9 +255,10 @@ impl Hub {
             rest: Vec::new(),
             draft,
         };
-        let home = self.home_of(room);
+        let held = known.and_then(|known| self.rooms.get(known));
+        let home = held.map_or_else(|| self.home_of(room), |room| room.shard);
         if home == self.shard {
-            self.sequence(None, publication, effects);
+            self.sequence(known, publication, effects);
         } else {
             effects.ask(home, Ask::Publish(Box::new(publication)));
         }

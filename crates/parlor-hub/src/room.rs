@@ -73,6 +73,15 @@ impl RoomName {
         Ok(Self(text.into()))
     }
 
+    /// The same for text that is shared already: it is not copied.
+    ///
+    /// # Errors
+    /// As [`RoomName::new`].
+    pub fn from_shared(text: Arc<str>) -> Result<Self, MalformedRoomName> {
+        check(&text)?;
+        Ok(Self(text))
+    }
+
     /// The name of a room that belongs to a space of its own, which the shell names: what people
     /// name can never be it, since a control character stands in it. Such a room keeps no history,
     /// and its members get no notices of each other. Without a name, the one room that stands for
@@ -120,10 +129,18 @@ impl RoomName {
 /// Whether a text may be the name of a room.
 fn check(text: &str) -> Result<(), MalformedRoomName> {
     let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
-    if fits && !text.chars().any(char::is_control) {
+    if fits && !has_control(text) {
         Ok(())
     } else {
         Err(MalformedRoomName)
+    }
+}
+
+/// Whether there is a control character in it. Most names are printable ASCII.
+fn has_control(text: &str) -> bool {
+    match text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        true => false,
+        false => text.chars().any(char::is_control),
     }
 }
 

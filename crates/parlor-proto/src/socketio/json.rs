@@ -405,10 +405,32 @@ impl<'a> Scanner<'a> {
             Token::ArrayStart | Token::ObjectStart => self.at - 1,
             Token::ArrayEnd | Token::ObjectEnd | Token::Key(_) => return None,
         };
-        while self.depth > depth {
-            self.next().ok()??;
+        if self.depth > depth {
+            self.pass(depth)?;
         }
         Some(self.get(&(start..self.at)))
+    }
+
+    /// Goes to the end of what was opened at a depth. Brackets are counted and nothing is checked:
+    /// whoever takes a text apart has checked it as a whole.
+    fn pass(&mut self, depth: usize) -> Option<()> {
+        let mut open = 1;
+        while open > 0 {
+            match self.peek()? {
+                b'"' => {
+                    self.string().ok()?;
+                    continue;
+                }
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open -= 1,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        self.objects >>= self.depth - depth;
+        self.depth = depth;
+        self.after_value();
+        Some(())
     }
 }
 

@@ -105,7 +105,7 @@ impl Recoverable {
 fn tell_home(pid: Pid, about: About, turn: &Turn<'_>) {
     let wide = Wide {
         namespace: Arc::from(said::MAIN),
-        to: Arc::new(Addressees::default()),
+        to: Addressees::default(),
         act: WideAct::Session(pid.to_text(), about),
     };
     // A server that stops recovers nothing.

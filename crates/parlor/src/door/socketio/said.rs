@@ -38,11 +38,11 @@ pub(crate) struct Filter {
     /// The same in all copies of an event that goes to several rooms: each member hears one.
     pub(crate) copies: Option<CopyId>,
     /// Only these sockets, by their ids; everybody where none is given.
-    pub(crate) only: Option<Vec<Box<str>>>,
+    pub(crate) only: Option<Vec<Arc<str>>>,
     /// Nobody who is in one of these rooms.
     pub(crate) except_rooms: Vec<RoomName>,
     /// None of these sockets.
-    pub(crate) except_sockets: Vec<Box<str>>,
+    pub(crate) except_sockets: Vec<Arc<str>>,
 }
 
 /// What the copies of one event have in common.

@@ -8,7 +8,7 @@ use parlor_proto::socketio::PacketType;
 use super::{
     hub_room,
     recovery::{Pid, release, seek, unclaim},
-    said::{Filter, Said},
+    said::{Filter, MAIN, Said},
     sockets::{Sockets, is_socket_id},
     whole,
 };
@@ -154,9 +154,9 @@ fn publish(
     (hub, effects, tools): (&mut Hub, &mut Effects, &mut Tools),
 ) {
     let shards = hub.shards();
-    let only = match (&to.rooms[..], &to.except[..]) {
+    let only = match (to.rooms.as_slice(), to.except.as_slice()) {
         ([], []) => Some(whole(namespace)),
-        ([room], []) if !is_socket_id(room, shards) => Some(hub_room(namespace, room)),
+        ([room], []) if !is_socket_id(room, shards) => Some(shared_room(namespace, room)),
         _ => None,
     };
     match only {
@@ -167,21 +167,25 @@ fn publish(
     }
     let (ids, names): (Vec<_>, Vec<_>) = to
         .rooms
+        .as_slice()
         .iter()
         .cloned()
         .partition(|room| is_socket_id(room, shards));
     let (except_sockets, except): (Vec<_>, Vec<_>) = to
         .except
+        .as_slice()
         .iter()
         .cloned()
         .partition(|room| is_socket_id(room, shards));
     let mut rooms: Vec<RoomName> = names
         .iter()
-        .filter_map(|room| hub_room(namespace, room))
+        .filter_map(|room| shared_room(namespace, room))
         .collect();
     rooms.sort_unstable();
     rooms.dedup();
-    let except_rooms = except.iter().filter_map(|room| hub_room(namespace, room));
+    let except_rooms = except
+        .iter()
+        .filter_map(|room| shared_room(namespace, room));
     let several = rooms.len() + usize::from(!ids.is_empty()) > 1;
     let filter = Filter {
         copies: several.then(|| tools.sockets.copies(tools.shard)),
@@ -189,10 +193,10 @@ fn publish(
         except_rooms: except_rooms.collect(),
         except_sockets,
     };
-    if to.rooms.is_empty() {
+    if to.rooms.as_slice().is_empty() {
         rooms.extend(whole(namespace));
     }
-    let plain = !several && to.except.is_empty();
+    let plain = !several && to.except.as_slice().is_empty();
     said.filter = (!plain).then(|| Box::new(filter.clone()));
     let targets = rooms.into_iter().map(|room| (room, None));
     let own = (!ids.is_empty()).then(|| whole(namespace)).flatten();
@@ -205,6 +209,14 @@ fn publish(
             }));
         }
         say(said, &room, from, hub, effects);
+    }
+}
+
+/// The room that a name stands for, which is not copied in the main namespace.
+fn shared_room(namespace: &str, room: &Arc<str>) -> Option<RoomName> {
+    match namespace {
+        MAIN => RoomName::from_shared(Arc::clone(room)).ok(),
+        _ => hub_room(namespace, room),
     }
 }
 
@@ -234,7 +246,8 @@ fn matched<'a>(
     sockets: &'a Sockets,
 ) -> impl Iterator<Item = (MemberKey, &'a Handle)> {
     sockets.of_namespace(namespace).filter(|(_, handle)| {
-        let is_in = |rooms: &[Box<str>]| rooms.iter().any(|room| handle.is_in(room));
-        (to.rooms.is_empty() || is_in(&to.rooms)) && !is_in(&to.except)
+        let is_in = |rooms: &[Arc<str>]| rooms.iter().any(|room| handle.is_in(room));
+        let rooms = to.rooms.as_slice();
+        (rooms.is_empty() || is_in(rooms)) && !is_in(to.except.as_slice())
     })
 }

@@ -24,7 +24,7 @@ pub struct Broadcast {
     link: Option<Arc<Link>>,
     namespace: Arc<str>,
     from: Option<(ShardId, MemberKey, Arc<str>)>,
-    to: Arc<Addressees>,
+    to: Addressees,
     volatile: bool,
     compress: bool,
     timeout: Duration,
@@ -39,7 +39,7 @@ impl Broadcast {
             link,
             namespace,
             from: None,
-            to: Arc::default(),
+            to: Addressees::default(),
             volatile: false,
             compress: true,
             timeout: TIMEOUT,
@@ -53,28 +53,27 @@ impl Broadcast {
 
     /// To those in this room too. The id of a socket is a room.
     pub fn to(mut self, room: impl AsRef<str>) -> Self {
-        let to = Arc::make_mut(&mut self.to);
-        to.rooms.push(room.as_ref().into());
+        self.to.rooms.push(room.as_ref().into());
         self
     }
 
     /// To those in any of these rooms too. Of an empty list nobody is: it does not mean everybody.
     pub fn to_rooms<R: AsRef<str>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
-        let to = Arc::make_mut(&mut self.to);
-        to.rooms
-            .extend(rooms.into_iter().map(|room| room.as_ref().into()));
-        if to.rooms.is_empty() {
+        for room in rooms {
+            self.to.rooms.push(room.as_ref().into());
+        }
+        if self.to.rooms.as_slice().is_empty() {
             // A room that there cannot be.
-            to.rooms.push("".into());
+            self.to.rooms.push("".into());
         }
         self
     }
 
     /// Not to those in any of these rooms.
     pub fn except_rooms<R: AsRef<str>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
-        let to = Arc::make_mut(&mut self.to);
-        to.except
-            .extend(rooms.into_iter().map(|room| room.as_ref().into()));
+        for room in rooms {
+            self.to.except.push(room.as_ref().into());
+        }
         self
     }
 
@@ -85,8 +84,7 @@ impl Broadcast {
 
     /// Not to those in this room. The id of a socket is a room.
     pub fn except(mut self, room: impl AsRef<str>) -> Self {
-        let to = Arc::make_mut(&mut self.to);
-        to.except.push(room.as_ref().into());
+        self.to.except.push(room.as_ref().into());
         self
     }
 
@@ -133,7 +131,7 @@ impl Broadcast {
             volatile: self.volatile,
             compress: self.compress,
         };
-        link.command(shard, self.wide(Arc::clone(&self.to), act))
+        link.command(shard, self.wide(self.to.clone(), act))
     }
 
     /// Sends an event and waits for the acknowledgements of all who were sent it. The event is
@@ -268,15 +266,15 @@ impl Broadcast {
     }
 
     /// Who is meant, where the sender is not left out by the hub.
-    fn addressees(&self) -> Arc<Addressees> {
-        let mut to = Arc::clone(&self.to);
+    fn addressees(&self) -> Addressees {
+        let mut to = self.to.clone();
         if let Some((_, _, id)) = &self.from {
-            Arc::make_mut(&mut to).except.push((**id).into());
+            to.except.push(Arc::clone(id));
         }
         to
     }
 
-    fn wide(&self, to: Arc<Addressees>, act: WideAct) -> Command {
+    fn wide(&self, to: Addressees, act: WideAct) -> Command {
         Command::Wide(Box::new(Wide {
             namespace: Arc::clone(&self.namespace),
             to,

@@ -123,7 +123,7 @@ pub(crate) enum AckSink {
 #[derive(Debug)]
 pub(crate) struct Wide {
     pub(crate) namespace: Arc<str>,
-    pub(crate) to: Arc<Addressees>,
+    pub(crate) to: Addressees,
     pub(crate) act: WideAct,
 }
 
@@ -131,9 +131,39 @@ pub(crate) struct Wide {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Addressees {
     /// Those in one of these rooms; all where none is named. The id of a socket is a room.
-    pub(crate) rooms: Vec<Box<str>>,
+    pub(crate) rooms: Names,
     /// But for those in one of these.
-    pub(crate) except: Vec<Box<str>>,
+    pub(crate) except: Names,
+}
+
+/// Names of rooms. Mostly there is one or none, which costs no list.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Names {
+    #[default]
+    None,
+    One(Arc<str>),
+    Several(Vec<Arc<str>>),
+}
+
+impl Names {
+    pub(crate) fn push(&mut self, name: Arc<str>) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(name),
+            Self::One(first) => Self::Several(vec![first, name]),
+            Self::Several(mut names) => {
+                names.push(name);
+                Self::Several(names)
+            }
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Arc<str>] {
+        match self {
+            Self::None => &[],
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
 }
 
 #[derive(Debug)]

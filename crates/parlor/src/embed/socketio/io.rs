@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{
     super::{Command, Link, SendError},
     Namespace, OwnParser, Parser, Socket,
-    command::{Wide, WideAct},
+    command::{Addressees, Wide, WideAct},
     handlers::Handlers,
 };
 use crate::Config;
@@ -186,7 +186,7 @@ impl SocketIo {
         for shard in 0..link.post()?.shards() {
             let wide = Box::new(Wide {
                 namespace: "/".into(),
-                to: Arc::default(),
+                to: Addressees::default(),
                 act: WideAct::Shutdown,
             });
             link.command_urgently(ShardId(shard), Command::Wide(wide))?;
