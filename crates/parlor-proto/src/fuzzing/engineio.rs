@@ -209,6 +209,9 @@ impl Course {
                 self.session.handle_timeout(&options, self.now);
             }
             13 => {
+                // What is due is done before a GET is found to have gone, and may answer it.
+                self.session.handle_timeout(&options, now);
+                self.drain();
                 if let Some(id) = self.pending.take() {
                     self.session.poll_aborted(PollId(id), &options, now);
                 }
