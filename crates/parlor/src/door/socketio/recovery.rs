@@ -32,6 +32,8 @@ use crate::{
 
 /// Messages that a socket holds until what it has missed is there; past it the connection ends.
 const HELD_MAX: usize = 65_536;
+/// Connections that wait for a socket which another one may give back.
+const CLAIMS_MAX: usize = 4;
 
 /// What a recoverable socket has.
 #[derive(Debug)]
@@ -216,7 +218,37 @@ impl SocketIo {
             wanted.claims.push((Arc::clone(namespace), claim));
             return desk.port.abort();
         }
+        if self.is_claimed(namespace, &claim) {
+            let wanted = self.rare().wanted.get_or_insert_default();
+            if wanted.claims.len() < CLAIMS_MAX {
+                return wanted.claims.push((Arc::clone(namespace), claim));
+            }
+        }
         self.answer_claim(namespace, &claim, desk.turn);
+    }
+
+    /// Whether somebody else has claimed a socket and may still give it back.
+    fn is_claimed(&self, namespace: &str, claim: &Claim) -> bool {
+        let socket = self.place(namespace).map(|at| &self.sockets[at]);
+        let recovery = socket.and_then(|socket| socket.recovery.as_ref());
+        recovery.is_some_and(|it| {
+            it.claim.is_some() && it.leaving == 0 && it.pid.to_text() == claim.pid
+        })
+    }
+
+    /// Answers those who wait for a socket: the next of them where it is free, all of them where
+    /// it is there no more.
+    fn answer_waiting(&mut self, namespace: &str, turn: &mut Turn<'_>) {
+        let mut waiting = Vec::new();
+        for (name, claim) in self.take_claims() {
+            match *name != *namespace || self.is_claimed(&name, &claim) {
+                true => waiting.push((name, claim)),
+                false => self.answer_claim(&name, &claim, turn),
+            }
+        }
+        if !waiting.is_empty() {
+            self.rare().wanted.get_or_insert_default().claims = waiting;
+        }
     }
 
     pub(super) fn take_claims(&mut self) -> Vec<(Arc<str>, Claim)> {
@@ -339,13 +371,14 @@ impl SocketIo {
 
     /// The one who has claimed a socket does not go on in its place. Once the socket has left its
     /// rooms it is too late for another one.
-    pub(super) fn unclaimed(&mut self, namespace: &str, seeker: Seeker) {
+    pub(super) fn unclaimed(&mut self, namespace: &str, seeker: Seeker, turn: &mut Turn<'_>) {
         if let Some(at) = self.place(namespace)
             && let Some(recovery) = &mut self.sockets[at].recovery
             && recovery.leaving == 0
         {
             recovery.claim.take_if(|(own, _)| *own == seeker);
         }
+        self.answer_waiting(namespace, turn);
     }
 
     /// What the socket was to go on from has gone: its client gets a new one.
@@ -408,6 +441,7 @@ impl SocketIo {
         tell_socket(&seeker, name.into(), Act::Handed(kept), turn.tools);
         let socket = self.sockets.swap_remove(at);
         turn.tools.sockets.remove(&socket.id, turn.key);
+        self.answer_waiting(name, turn);
         self.end_if_empty(turn.now);
     }
 
@@ -530,6 +564,9 @@ impl SocketIo {
     /// Nobody came back in time.
     pub(super) fn stay_no_longer(&mut self, turn: &mut Turn<'_>) {
         self.rare().stays_until = None;
+        for (namespace, claim) in self.take_claims() {
+            self.not_found(&namespace, &claim, turn);
+        }
         for socket in std::mem::take(&mut self.sockets) {
             turn.tools.sockets.remove(&socket.id, turn.key);
             if let Some(recovery) = &socket.recovery {

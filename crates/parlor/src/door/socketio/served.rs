@@ -227,7 +227,7 @@ impl SocketIo {
         match to.act {
             Act::Found(_) | Act::Claim(_) | Act::Hangup | Act::Shutdown | Act::Siblings(_) => {}
             Act::Release => self.released(namespace, desk.turn),
-            Act::Unclaim(seeker) => self.unclaimed(namespace, seeker),
+            Act::Unclaim(seeker) => self.unclaimed(namespace, seeker, desk.turn),
             Act::Lost => self.lost(namespace, desk),
             Act::Watch => self.watch(),
             Act::Handed(kept) => self.handed(namespace, kept, desk),
