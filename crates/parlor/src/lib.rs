@@ -162,8 +162,8 @@ mod shard;
 /// Sessions of Engine.IO with nothing above them; see [`Builder::engineio`].
 pub mod engineio {
     pub use crate::embed::engineio::{
-        CloseCause, CloseReason, Context, ErrorCode, Event, Hooks, Message, RequestError, Session,
-        State, Text, Transport, Version,
+        CloseCause, CloseReason, Context, ErrorCode, Event, Hooks, Message, PacketType, Passing,
+        RequestError, Session, State, Text, Traffic, Transport, Version,
     };
 }
 

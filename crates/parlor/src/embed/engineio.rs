@@ -1,15 +1,19 @@
 //! Sessions of Engine.IO for embedders who want nothing above it.
 
 mod hooks;
+mod traffic;
 
 use std::{fmt, net::SocketAddr};
 
 pub use parlor_proto::engineio::{
-    CloseCause, CloseReason, ErrorCode, Message, State, Text, Transport, Version,
+    CloseCause, CloseReason, ErrorCode, Message, PacketType, State, Text, Transport, Version,
 };
 
 pub(crate) use self::hooks::{Case, Judging, Ruling};
-pub use self::hooks::{Context, Hooks, RequestError};
+pub use self::{
+    hooks::{Context, Hooks, RequestError},
+    traffic::{Passing, Traffic},
+};
 use super::Head;
 
 /// What happens to a session of Engine.IO.

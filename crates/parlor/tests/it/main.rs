@@ -14,6 +14,7 @@ mod client_support;
 mod client_tls;
 mod endpoint;
 mod engineio_rows;
+mod engineio_traffic;
 mod event_stream;
 mod examples;
 mod fragments;

@@ -69,6 +69,13 @@ impl Claim {
     }
 }
 
+impl Claim {
+    /// The id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The id is a secret.

@@ -1,6 +1,7 @@
 //! Which sessions a shard has.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
 };
@@ -69,6 +70,14 @@ impl Registry {
     /// The connection of the session that a client names.
     pub(super) fn key(&self, sid: &str, mount: &Mount) -> Option<MemberKey> {
         self.key_of(mount.sid_of(sid)?)
+    }
+
+    /// The id of a session, as its client shows it.
+    pub(super) fn text_of(&self, sid: Sid) -> Cow<'_, str> {
+        match self.claims.get(&sid) {
+            Some(claim) => Cow::Borrowed(claim.id()),
+            None => Cow::Owned(sid.to_text()),
+        }
     }
 
     /// The connection of a session.

@@ -2,6 +2,7 @@
 
 mod edge;
 mod polling;
+mod watch;
 
 use std::sync::Arc;
 
@@ -148,7 +149,7 @@ impl Engine {
 
     /// The wire form that the member hears, if it is a shared one.
     pub(super) fn shared_form(&self) -> Option<u8> {
-        let socket = self.socket.as_ref()?;
+        let socket = self.socket.as_ref().filter(|_| !self.is_watched())?;
         match socket.agreement() {
             None => self.application.form(self.session.version()),
             Some(_) => None,
@@ -163,6 +164,9 @@ impl Engine {
 
     /// A WebSocket message came in.
     fn message(&mut self, kind: Kind, payload: &[u8], turn: &mut Turn<'_>) {
+        if self.is_watched() {
+            self.watch_message(kind, payload, turn.tools);
+        }
         let now = self.in_time(turn.now);
         let options = &self.mount.options;
         let data = match kind {
@@ -205,15 +209,23 @@ impl Engine {
 
     /// Does what the session wants done, as far as that needs no turn.
     fn flush(&mut self, tools: &mut Tools, reply: &mut Vec<u8>) {
+        let is_watched = self.is_watched();
+        let before = reply.len();
         while let Some(output) = self.session.poll_output(&self.mount.options) {
             match output {
                 Output::Respond { id, response } => {
+                    if is_watched {
+                        self.watch_response(&response, tools);
+                    }
                     if let Some(plain) = &mut self.plain {
                         tools.traffic.messages_out += 1;
                         plain.respond(id, response);
                     }
                 }
                 Output::Send(frame) => {
+                    if is_watched {
+                        self.watch_frame(&frame, tools);
+                    }
                     if let Some(socket) = self.current() {
                         write(socket, &frame, tools, reply);
                     }
@@ -238,6 +250,9 @@ impl Engine {
                 Output::Closed(cause) => self.edge().cause = Some(cause),
                 _ => {}
             }
+        }
+        if is_watched && reply.len() > before {
+            self.watch_flushed(tools);
         }
     }
 
@@ -491,6 +506,9 @@ impl Session for Engine {
     }
 
     fn writable(&mut self, turn: &mut Turn<'_>) {
+        if self.is_watched() && self.socket.is_some() && !turn.stalled {
+            self.watch_drained(turn.tools);
+        }
         if let Some(socket) = &mut self.socket {
             pong(socket, turn);
         }

@@ -5,7 +5,10 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use http::HeaderMap;
 use parlor_proto::engineio::{ErrorCode, Transport};
 
-use super::super::{BoxError, Head};
+use super::{
+    super::{BoxError, Head},
+    traffic::OnTraffic,
+};
 
 /// What an embedder decides and hears of the requests at one path of Engine.IO; given to
 /// [`Builder::engineio_hooks`](crate::Builder::engineio_hooks).
@@ -64,6 +67,7 @@ pub struct Hooks {
     initial: Option<Box<Headers>>,
     headers: Option<Box<Headers>>,
     error: Option<Box<OnError>>,
+    pub(super) traffic: Option<Box<OnTraffic>>,
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;

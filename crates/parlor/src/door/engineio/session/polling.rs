@@ -91,6 +91,9 @@ impl Engine {
             }
             Body::Whole(body) => {
                 let content = content.unwrap_or(Content::Text);
+                if self.is_watched() {
+                    self.watch_post(content, &body, turn.tools);
+                }
                 match self.session.post_end(content, &body, &options, now) {
                     Ok(payload) => return self.take_in(payload, answer, turn),
                     Err(code) => refusal(code),
