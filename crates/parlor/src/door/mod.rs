@@ -83,6 +83,13 @@ pub(crate) trait Session: fmt::Debug {
         Then::Continue
     }
 
+    /// Says what it says first, if that is to be a send of its own: called in a turn behind that of
+    /// [`Session::start`], for those that are in [`Tools::beginning`].
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Then {
+        let _ = turn;
+        Then::Continue
+    }
+
     /// Takes in bytes that came, unmasking them in place. What it leaves for a later turn it
     /// appends to [`Tools::unread`], and is called with that again before more is read.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then;

@@ -1,6 +1,6 @@
 //! Working memory and settings that all sessions of a shard share, and the wire forms.
 
-use std::{io, rc::Rc, sync::Arc};
+use std::{collections::VecDeque, io, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::{BufMut, BytesMut};
 use parlor_hub::{Hub, MemberKey, Message, Notice, Payload, RoomKey, ShardId};
@@ -96,6 +96,8 @@ pub(crate) struct Tools {
     pub(crate) unread: Vec<u8>,
     /// Callers that have been given something to do since the shard last looked.
     pub(crate) callers: Vec<Rc<Caller>>,
+    /// Sessions that begin a little after their requests were answered, and when that was.
+    pub(crate) beginning: VecDeque<(MemberKey, Instant)>,
     /// The sockets of Socket.IO.
     pub(crate) sockets: Sockets,
     /// What those that can be recovered keep.
@@ -119,6 +121,7 @@ impl Tools {
             sessions: Registry::default(),
             unread: Vec::new(),
             callers: Vec::new(),
+            beginning: VecDeque::new(),
             sockets: Sockets::default(),
             keep: Rc::new(Keep::new(settings.keep_bytes_max)),
             packet: String::new(),

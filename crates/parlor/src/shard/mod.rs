@@ -291,6 +291,13 @@ impl Shard {
                 self.connections.poll.poll(&mut events)?;
                 continue;
             }
+            if let Some(pause) = self.begins_in() {
+                if !tasks {
+                    self.connections.poll.pause(pause)?;
+                }
+                self.connections.poll.poll(&mut events)?;
+                continue;
+            }
             self.connections.poll.poll(&mut events)?;
             if !events.is_empty() || self.http.has_news() || self.local.has_news() {
                 continue;

@@ -6,7 +6,11 @@
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use mio::{Events, Interest, Registry, Token, unix::SourceFd};
-use rustix::fd::AsRawFd;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    fd::AsRawFd,
+    io::Errno,
+};
 use tokio::io::unix::AsyncFd;
 
 /// Events taken from the kernel in one turn. More wait for the next turn.
@@ -71,6 +75,16 @@ impl PollSet {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
+        }
+    }
+
+    /// Keeps the thread until something is ready, or for a time that is too short for a timer.
+    pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
+        let time = Timespec::try_from(time).unwrap_or_default();
+        let mut set = [PollFd::new(&self.poll, PollFlags::IN)];
+        match rustix::event::poll(&mut set, Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

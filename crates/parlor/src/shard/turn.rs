@@ -30,6 +30,9 @@ const STALL_MS: u64 = 100;
 const EXPIRY_PUT_OFF_MS: u64 = 500;
 /// For so long a turn reads from connections that always have more.
 const HEAVY_SLICE: Duration = Duration::from_millis(4);
+/// So long after the answer to its request a session says the first thing, in a send of its own:
+/// a client that begins to listen once it has read the answer has time for that.
+const BEGIN_AFTER: Duration = Duration::from_micros(40);
 /// A reply buffer above this is given back.
 const KEEP_BYTES: usize = 64 * 1024;
 
@@ -56,6 +59,7 @@ impl Shard {
         self.count_http();
         self.accept();
         self.read_ready();
+        self.begin();
         self.call_handlers();
         // Those whose bytes wait are heard first; but there may be no end of them.
         if !filled || at >= self.expired_at + EXPIRY_PUT_OFF_MS {
@@ -86,6 +90,12 @@ impl Shard {
         let readable = more && !self.is_congested();
         let left = accepting || std::mem::take(&mut self.mail_left) || readable;
         begun.filled || left || self.owes()
+    }
+
+    /// How long there is nothing to do until a session begins; nothing where none does.
+    pub(super) fn begins_in(&self) -> Option<Duration> {
+        let (_, since) = self.tools.beginning.front()?;
+        Some(BEGIN_AFTER.saturating_sub(since.elapsed()))
     }
 
     /// Whether something waits to be performed, posted or flushed: those cut at the end of a turn
@@ -193,6 +203,22 @@ impl Shard {
         ready.drain(..read);
         ready.append(&mut self.ready);
         self.ready = ready;
+    }
+
+    /// Has the sessions begin whose requests were answered long enough ago.
+    fn begin(&mut self) {
+        if self.tools.beginning.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some((key, since)) = self.tools.beginning.front().copied()
+            && now.duration_since(since) >= BEGIN_AFTER
+        {
+            self.tools.beginning.pop_front();
+            if self.connections.is_open(key) {
+                self.call(key, |session, turn| session.begin(turn));
+            }
+        }
     }
 
     /// Whether another shard has not caught up with what was read here.

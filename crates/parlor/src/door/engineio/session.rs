@@ -4,7 +4,7 @@ mod edge;
 mod polling;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use parlor_proto::{
     engineio::{
@@ -18,7 +18,7 @@ use parlor_proto::{
     },
 };
 
-use self::edge::Edge;
+use self::edge::{Begins, Edge};
 use super::{
     super::{
         CloseReason, Heartbeat, Item, News, Order, Session, Then, Tools, Turn,
@@ -53,8 +53,9 @@ pub(crate) struct Engine {
 }
 
 /// In revision 3, how long the answer to a handshake is ahead of the first message, in
-/// milliseconds: a client that begins to listen when its socket is open would miss what came in
-/// the same read. Clients of revision 4 listen from the start, and get both at once.
+/// milliseconds: a client that begins to listen when its socket is open misses what came in the
+/// same read. In revision 4, whose clients listen from the start, the first message leaves as soon
+/// as the shard has had other things to do: a send of its own, as with the reference.
 const OPEN_AFTER_MS: u64 = 3;
 
 /// Splits an engine into its application and the port that it is called with.
@@ -137,7 +138,7 @@ impl Engine {
     }
 
     /// Says that the session is open.
-    fn begin(&mut self, turn: &mut Turn<'_>) -> Then {
+    fn tell_open(&mut self, turn: &mut Turn<'_>) -> Then {
         self.edge.take_if(|edge| {
             edge.begins = None;
             edge.cause.is_none() && !edge.told && edge.goodbye.is_none()
@@ -362,16 +363,31 @@ impl Session for Engine {
     }
 
     fn start(&mut self, turn: &mut Turn<'_>) -> Then {
-        if self.socket.is_some() && self.session.version() == Version::V3 {
-            self.edge().begins = Some(turn.now + OPEN_AFTER_MS);
+        if self.socket.is_some() {
+            let begins = match self.session.version() {
+                Version::V3 => Begins::At(turn.now + OPEN_AFTER_MS),
+                Version::V4 => Begins::Soon,
+            };
+            self.edge().begins = Some(begins);
+            if begins == Begins::Soon {
+                turn.tools.beginning.push_back((turn.key, Instant::now()));
+            }
             return Then::Continue;
         }
-        self.begin(turn)
+        self.tell_open(turn)
+    }
+
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Then {
+        match self.begins() {
+            Some(_) => self.tell_open(turn),
+            // Its client has spoken meanwhile.
+            None => Then::Continue,
+        }
     }
 
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Then {
         if self.begins().is_some() {
-            let then = self.begin(turn);
+            let then = self.tell_open(turn);
             if then != Then::Continue {
                 return then;
             }
@@ -521,7 +537,7 @@ impl Session for Engine {
         if self.cause().is_some() {
             return Heartbeat::At(0);
         }
-        if let Some(begins) = self.begins() {
+        if let Some(Begins::At(begins)) = self.begins() {
             return Heartbeat::At(begins);
         }
         let application = self.application.next_deadline();
@@ -533,7 +549,7 @@ impl Session for Engine {
 
     fn timeout(&mut self, turn: &mut Turn<'_>) -> Then {
         if self.begins().is_some() {
-            return self.begin(turn);
+            return self.tell_open(turn);
         }
         self.session.handle_timeout(&self.mount.options, turn.now);
         let due = self.application.next_deadline();

@@ -4,12 +4,20 @@ use parlor_proto::{engineio::CloseCause, websocket::CloseCode};
 
 use super::Engine;
 
+/// When the client of a new session is told that it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// When the shard says so, some 50 microseconds after its request was answered.
+    Soon,
+    /// At this time: milliseconds of the shard's clock.
+    At(u64),
+}
+
 /// What a session has that begins or ends.
 #[derive(Debug, Default)]
 pub(super) struct Edge {
-    /// When its client is told that it is open, where that is not done: milliseconds of the
-    /// shard's clock.
-    pub(super) begins: Option<u64>,
+    /// When its client is told that it is open, where that is not done.
+    pub(super) begins: Option<Begins>,
     /// Why it has ended.
     pub(super) cause: Option<CloseCause>,
     /// The application knows that it has ended.
@@ -26,7 +34,7 @@ impl Engine {
     }
 
     /// When its client is to be told that it is open, where that is not done.
-    pub(super) fn begins(&self) -> Option<u64> {
+    pub(super) fn begins(&self) -> Option<Begins> {
         self.edge.as_ref()?.begins
     }
 
