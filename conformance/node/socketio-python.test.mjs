@@ -1,14 +1,12 @@
 // python-socketio at the door of Socket.IO, in a room with a client of Node.js.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 import { startProxy } from '../proxy.mjs';
-import { pythonPath, startServer } from '../server.mjs';
+import { startServer } from '../server.mjs';
 import { Dialer, clients } from '../socketio/clients.mjs';
-import { ask, connected, inbox, plain, within } from '../socketio/peer.mjs';
+import { ask, connected, inbox, plain } from '../socketio/peer.mjs';
+import { python } from '../socketio/python.mjs';
 
 let server;
 let dialer;
@@ -21,45 +19,6 @@ after(async () => {
   dialer?.close();
   assert.equal(await server?.stop(), 0, server?.output());
 });
-
-/** Runs socketio/client.py; `next(kind)` is what it tells next of that kind. */
-function python(url, transports, room) {
-  const program = fileURLToPath(new URL('../socketio/client.py', import.meta.url));
-  const child = spawn('python3', [program, url, transports, room], {
-    env: { ...process.env, PYTHONPATH: pythonPath },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const told = [];
-  const watchers = new Set();
-  createInterface(child.stdout).on('line', (line) => {
-    told.push(JSON.parse(line));
-    for (const watcher of watchers) watcher();
-  });
-  const next = (kind) =>
-    within(
-      new Promise((resolve) => {
-        const watcher = () => {
-          const at = told.findIndex(([it]) => it === kind);
-          if (at < 0) return;
-          watchers.delete(watcher);
-          resolve(told.splice(at, 1)[0].slice(1));
-        };
-        watchers.add(watcher);
-        watcher();
-      }),
-      `${kind} of Python`,
-    );
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  return {
-    next,
-    tell: (...command) => child.stdin.write(`${JSON.stringify(command)}\n`),
-    async end() {
-      child.stdin.end(`${JSON.stringify(['end'])}\n`);
-      return within(ended, 'end of Python');
-    },
-    kill: () => child.kill('SIGKILL'),
-  };
-}
 
 for (const transports of ['polling', 'websocket', 'polling,websocket']) {
   test(`events, binary, acknowledgements and a cut, ${transports}`, async () => {
@@ -111,7 +70,7 @@ for (const transports of ['polling', 'websocket', 'polling,websocket']) {
       assert.deepEqual((await client.next('heard')).slice(0, 2), ['greet', 'again']);
       assert.equal(await client.end(), 0);
     } finally {
-      client.kill();
+      await client.kill();
       await proxy.stop();
       dialer.close();
     }

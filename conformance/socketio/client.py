@@ -7,13 +7,16 @@ Commands come as JSON lines: ["emit", event, args…], ["ask", event, args…], 
 
 import base64
 import json
+import os
 import sys
 import threading
 
 import socketio
 
 url, transports, room = sys.argv[1:4]
-client = socketio.Client(reconnection_delay=0.05, reconnection_delay_max=0.5)
+client = socketio.Client(
+    reconnection_delay=0.05, reconnection_delay_max=0.5, randomization_factor=0
+)
 
 
 def shown(value):
@@ -70,5 +73,7 @@ for line in sys.stdin:
         event, *rest = args
         tell("answer", client.call(event, tuple(meant(each) for each in rest), timeout=30))
     elif command == "end":
-        break
-client.disconnect()
+        client.disconnect()
+        sys.exit()
+# Whoever gave the commands is gone. The threads of the library would try to come back for ever.
+os._exit(1)
