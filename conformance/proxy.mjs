@@ -3,6 +3,15 @@
 import { createServer, connect } from 'node:net';
 
 /**
+ * Resets a connection. One that is being connected or shut down cannot be: Node.js 20 then keeps
+ * its handle, and does not exit for it.
+ */
+function reset(socket) {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
+/**
  * `port` to connect to; `target` is the port behind, or 0 to refuse; `cut()` resets everybody;
  * `freeze()` lets nothing more through and keeps connections open, new ones too, until `thaw()`
  * resets what has frozen. `hold()` keeps back what comes from the target over the connections that
@@ -33,7 +42,7 @@ export async function startProxy(target) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   proxy.port = server.address().port;
   proxy.cut = () => {
-    for (const pair of pairs) pair.forEach((socket) => socket.resetAndDestroy());
+    for (const pair of pairs) pair.forEach(reset);
   };
   proxy.freeze = () => {
     frozen = true;
