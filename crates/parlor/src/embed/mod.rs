@@ -28,6 +28,7 @@ mod routes;
 mod server;
 mod socket;
 pub mod socketio;
+mod told;
 
 pub(crate) use self::{
     agent::{Call, Event, Outcome, Returned, serve},
@@ -41,6 +42,7 @@ pub(crate) use self::{
     local::Local,
     member::Gauge,
     routes::Routes,
+    told::Told,
 };
 pub use self::{
     connect::Connect,

@@ -21,7 +21,7 @@ use crate::{
     door::{CloseReason, Fault, Order, Then},
     embed::{
         BoxError, Call, Caller, ConnectionError, Disconnect, Event, JsonError, Link, Outcome,
-        Returned, RoomError, SendError, Side,
+        Returned, RoomError, SendError, Side, Told,
     },
     metrics::{End, Refused},
 };
@@ -303,7 +303,11 @@ fn blame(error: BoxError, caller: &Caller) -> (Fault, ConnectionError) {
             (Fault::Client, ConnectionError::Malformed(error.clone()))
         }
         None => {
-            tracing::warn!(%member, %error, "a handler failed");
+            static TOLD: Told = Told::new();
+            match TOLD.again() {
+                true => tracing::warn!(%member, %error, "a handler failed"),
+                false => tracing::debug!(%member, %error, "a handler failed"),
+            }
             (Fault::Handler, ConnectionError::Handler(error))
         }
     }

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use super::{
     super::{
-        BoxError, Caller,
+        BoxError, Caller, Told,
         agent::{Agent, Call, Event, Outcome, Returned},
     },
     ConnectError, DisconnectReason, Received, Socket,
@@ -134,7 +134,12 @@ impl SocketAgent {
         let shared = self.rules.handlers().errors();
         let own = self.socket.handlers().errors();
         if shared.is_empty() && own.is_empty() {
-            tracing::warn!(socket = self.socket.id(), %error, "an event was not handled");
+            static TOLD: Told = Told::new();
+            let socket = self.socket.id();
+            match TOLD.again() {
+                true => tracing::warn!(socket, %error, "an event was not handled"),
+                false => tracing::debug!(socket, %error, "an event was not handled"),
+            }
         }
         let error = Arc::new(error);
         for handler in shared.into_iter().chain(own) {
