@@ -17,8 +17,9 @@ const RING_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Keep {
     bytes: Cell<usize>,
     rings: Cell<usize>,
-    /// Past it rings that keep more than their share lose the oldest, when they are given more.
-    /// So at most twice as much is kept.
+    /// Past it rings that keep more than their share lose the oldest, when they are given more;
+    /// past twice as much every ring does, for those that are given nothing may keep a share of a
+    /// time when there were few.
     bytes_max: usize,
 }
 
@@ -54,7 +55,8 @@ impl Keep {
     const fn is_over(&self, charged: usize) -> bool {
         let rings = self.rings.get();
         let share = self.bytes_max / if rings == 0 { 1 } else { rings };
-        self.bytes.get() > self.bytes_max && charged > share
+        let (bytes, bytes_max) = (self.bytes.get(), self.bytes_max);
+        bytes > bytes_max && charged > share || bytes > bytes_max.saturating_mul(2)
     }
 }
 
@@ -224,6 +226,24 @@ mod tests {
         assert_eq!(modest.events.len(), 2);
         assert!(rings[0].find("00000000-200").is_some());
         assert!(rings[0].find("00000000-100").is_none());
+        drop(rings);
+        assert_eq!((keep.bytes.get(), keep.rings.get()), (0, 0));
+    }
+
+    #[test]
+    fn rings_that_are_made_one_by_one_keep_no_more_than_twice_as_much() {
+        const COUNT: usize = 100;
+        let keep = Rc::new(Keep::new(100 * EVENT_BYTES));
+        let mut rings = Vec::new();
+        for epoch in 0..COUNT {
+            // Those before it have had a larger share, and are given nothing any more.
+            let mut ring = Ring::new(u32::try_from(epoch).unwrap(), Rc::clone(&keep));
+            for _ in 0..100 {
+                ring.push(event());
+            }
+            rings.push(ring);
+            assert!(keep.bytes.get() <= 2 * keep.bytes_max, "{epoch} {keep:?}");
+        }
         drop(rings);
         assert_eq!((keep.bytes.get(), keep.rings.get()), (0, 0));
     }
