@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, Ordering, fence},
     },
 };
 
@@ -63,7 +63,7 @@ impl Conn {
         }))
     }
 
-    /// The id of the session, which another one than [`Socket::id`]: 20 characters, or what
+    /// The id of the session, which is another one than [`Socket::id`]: 20 characters, or what
     /// [`Hooks::generate_id`](crate::engineio::Hooks::generate_id) has made. Whoever knows it can
     /// speak as its client, so it is a secret.
     #[must_use]
@@ -143,9 +143,11 @@ impl Conn {
     /// already: look at [`Conn::transport`] first. It is called on the thread of the connection and
     /// must not block.
     pub fn on_upgrade(&self, hear: impl FnOnce(&Self) + Send + 'static) {
-        if self.transport() == Transport::Polling {
-            self.listen(|listeners| listeners.upgrade.push(Box::new(hear)));
-        }
+        self.listen(|listeners| {
+            if self.transport() == Transport::Polling {
+                listeners.upgrade.push(Box::new(hear));
+            }
+        });
     }
 
     /// Calls a function once the session has ended, whatever its namespaces; not where it has
@@ -157,6 +159,9 @@ impl Conn {
 
     fn listen(&self, add: impl FnOnce(&mut Listeners)) {
         let mut listeners = self.listeners();
+        // With the fence of those who tell: either they see that somebody listens, or it is seen
+        // here what they tell.
+        fence(Ordering::SeqCst);
         // What listens may hold this, so nothing is kept that is never called.
         if self.0.cause.get().is_none() {
             add(&mut listeners);
@@ -168,7 +173,9 @@ impl Conn {
         listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody listens, once it is stored what there is to hear.
     fn has_listeners(&self) -> bool {
+        fence(Ordering::SeqCst);
         self.0.listeners.get().is_some()
     }
 
