@@ -98,6 +98,27 @@ fn events_come_typed_and_are_acknowledged_by_what_the_handler_returns() {
 }
 
 #[test]
+fn clients_are_answered_though_handlers_have_filled_the_queue() {
+    let io = SocketIo::new();
+    let text = "x".repeat(64 * 1024);
+    io.of("/").middleware(move |socket| {
+        let text = text.clone();
+        async move {
+            while socket.to("nobody").emit("text", &text).is_ok() {}
+            match socket.auth_json() {
+                "{}" => Ok(()),
+                _ => Err(ConnectError::new("no")),
+            }
+        }
+    });
+    let server = serve(&io, 1);
+    drop(server.io(""));
+    let mut bo = server.engine("");
+    bo.say("0{\"who\":\"bo\"}");
+    assert_eq!(bo.hear(), r#"4{"message":"no"}"#);
+}
+
+#[test]
 fn clients_acknowledge_events_of_the_server() {
     let io = SocketIo::new();
     io.of("/").on_connect(|socket| async move {

@@ -66,8 +66,9 @@ impl SocketAgent {
                     Ok(()) => Act::Accept,
                     Err(ConnectError { message, data }) => Act::Refuse(message, data),
                 };
-                // Where the client has gone, nobody waits.
-                let _ = self.socket.act(act);
+                // It waits for this alone, so a full queue is no reason. Where it has gone, nobody
+                // waits.
+                let _ = self.socket.act_urgently(act);
             }
             IoEvent::Connected => {
                 for handler in self.rules.connect() {
