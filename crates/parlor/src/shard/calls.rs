@@ -299,7 +299,8 @@ fn blame(error: BoxError, caller: &Caller) -> (Fault, ConnectionError) {
     let member = caller.member.id();
     match malformed(&error) {
         Some(error) => {
-            tracing::debug!(%member, %error, "a message is malformed");
+            // What the client sent may stand in the words of the error.
+            tracing::debug!(%member, "a message is malformed");
             (Fault::Client, ConnectionError::Malformed(error.clone()))
         }
         None => {

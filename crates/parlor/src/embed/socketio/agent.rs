@@ -7,7 +7,7 @@ use super::{
         BoxError, Caller, Told,
         agent::{Agent, Call, Event, Outcome, Returned},
     },
-    ConnectError, DisconnectReason, Received, Socket,
+    ArgsError, ConnectError, DisconnectReason, Received, Socket,
     command::Act,
     handlers::{OnEvent, Only},
     io::Rules,
@@ -137,9 +137,17 @@ impl SocketAgent {
         if shared.is_empty() && own.is_empty() {
             static TOLD: Told = Told::new();
             let socket = self.socket.id();
-            match TOLD.again() {
-                true => tracing::warn!(socket, %error, "an event was not handled"),
-                false => tracing::debug!(socket, %error, "an event was not handled"),
+            // What the client sent may stand in the words of that error.
+            let unfit = error.downcast_ref().map(ArgsError::column);
+            match (TOLD.again(), unfit) {
+                (true, Some(column)) => {
+                    tracing::warn!(socket, column, "the arguments of an event do not fit")
+                }
+                (false, Some(column)) => {
+                    tracing::debug!(socket, column, "the arguments of an event do not fit")
+                }
+                (true, None) => tracing::warn!(socket, %error, "an event was not handled"),
+                (false, None) => tracing::debug!(socket, %error, "an event was not handled"),
             }
         }
         let error = Arc::new(error);

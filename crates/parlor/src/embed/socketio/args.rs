@@ -56,6 +56,13 @@ pub struct Binary(pub Bytes);
 #[error("arguments of another type: {0}")]
 pub struct ArgsError(Arc<serde_json::Error>);
 
+impl ArgsError {
+    /// Where in its arguments, in bytes from 1; 0 where that is not known.
+    pub(super) fn column(&self) -> usize {
+        self.0.column()
+    }
+}
+
 /// A JSON array with placeholders, and what they stand for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Packed {
