@@ -142,8 +142,8 @@
 //!
 //! `crates/parlor/examples` has `echo`, `hub`, `broadcast`, `rooms`, `chat` (names and history),
 //! `presence`, `game_loop` (thirty ticks a second, old ones dropped for slow readers), `dashboard`
-//! (event streams), `auth`, `axum_app`, `client` (a session that comes back), `socketio_chat`,
-//! `socketio_parser` and `socketio_gate` (who may come in).
+//! (event streams), `auth`, `axum_app`, `client` (a session that comes back), `fragments` (messages
+//! in pieces), `socketio_chat`, `socketio_parser` and `socketio_gate` (who may come in).
 //! `docs/coming-from-ws.md` and `docs/coming-from-socketio.md` say what stands for what in Node's
 //! `ws` and `socket.io`.
 

@@ -283,6 +283,30 @@ fn the_socketio_gate_example_looks_tokens_up() {
 }
 
 #[test]
+fn the_fragments_example_sends_pieces_and_bounds_them() {
+    let example = Example::start("fragments");
+    let mut client = example.websocket("/");
+    client.send_text(r#"{"text": [2, 1]}"#);
+    for (first, payload) in [
+        (0x01, "gr\u{fc}n 1;"),
+        (0x89, "between"),
+        (0x00, "gr\u{fc}n 2;"),
+        (0x80, ""),
+        (0x81, "sent meanwhile"),
+    ] {
+        let heard = client.receive().unwrap();
+        assert_eq!(
+            (heard.first, heard.payload.as_slice()),
+            (first, payload.as_bytes())
+        );
+    }
+    for too_much in [r#"{"text": [1001, 1]}"#, r#"{"binary": [1, 8193]}"#] {
+        client.send_text(too_much);
+        receive_until(&mut client, |text| text.starts_with("1 to 1000 pieces"));
+    }
+}
+
+#[test]
 fn the_socketio_chat_example_asks_who_comes() {
     let example = Example::start("socketio_chat");
     let mut client = example.websocket("/socket.io/?EIO=4&transport=websocket");
