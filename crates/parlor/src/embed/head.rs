@@ -93,21 +93,17 @@ impl Head {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
-    /// The first value of a key of the query, decoded (`+` is a space). `None` where there is none,
-    /// and where it is not UTF-8.
+    /// The first value of a key of the query, both decoded (`+` is a space). `None` where there is
+    /// none, and where it is not UTF-8.
     #[must_use]
     pub fn query(&self, key: &str) -> Option<Cow<'_, str>> {
         let mut pairs = self
             .query_string()
             .split('&')
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let (_, value) = pairs.find(|(known, _)| *known == key)?;
-        if !value.contains('+') {
-            return percent_decode_str(value).decode_utf8().ok();
-        }
-        let spaced = value.replace('+', " ");
-        let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
-        Some(Cow::Owned(decoded.into_owned()))
+        let (_, value) =
+            pairs.find(|(known, _)| decoded(known).is_some_and(|known| known == key))?;
+        decoded(value)
     }
 
     /// The first value of a header, its name in any case. `None` where there is none, and where it
@@ -154,6 +150,16 @@ impl Head {
     }
 }
 
+/// A key or a value of a query; none where it is not UTF-8.
+fn decoded(part: &str) -> Option<Cow<'_, str>> {
+    if !part.contains('+') {
+        return percent_decode_str(part).decode_utf8().ok();
+    }
+    let spaced = part.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(Cow::Owned(decoded.into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +176,16 @@ mod tests {
             protocols: vec!["a".into()],
             received: SystemTime::UNIX_EPOCH,
         }
+    }
+
+    #[test]
+    fn keys_of_a_query_are_decoded() {
+        let head = head("/?%26a=%26%3D%3Fa&b+c=1&%ff=2&%61=3&a=4&d%2B=5", "");
+        assert_eq!(head.query("&a").as_deref(), Some("&=?a"));
+        assert_eq!(head.query("b c").as_deref(), Some("1"));
+        assert_eq!(head.query("a").as_deref(), Some("3"));
+        assert_eq!(head.query("d+").as_deref(), Some("5"));
+        assert_eq!((head.query("%ff"), head.query("b+c")), (None, None));
     }
 
     #[test]
