@@ -204,11 +204,12 @@ impl Reply {
         self
     }
 
+    /// Nothing is in it, so that clients show the status and nothing else: some compare.
     pub(super) fn too_large() -> Self {
         Self {
             status: 413,
             content_type: "text/plain; charset=utf-8",
-            body: Bytes::from_static(b"the body is over the limit"),
+            body: Bytes::new(),
             compress: false,
             cookie: None,
             denied: None,
