@@ -351,7 +351,9 @@ impl Session {
             Some(mut polling) => {
                 self.outputs.extend(polling.abandon_upgrade());
                 let last = match cause {
-                    CloseCause::ClosePacket => PacketType::Noop,
+                    // The POST's own answer says why: where this one came first, clients would
+                    // report an end without a cause.
+                    CloseCause::ClosePacket | CloseCause::PostTooLarge => PacketType::Noop,
                     _ => PacketType::Close,
                 };
                 let packets_max = options.limits.response_packets_max;

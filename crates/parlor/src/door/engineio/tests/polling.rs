@@ -166,7 +166,7 @@ fn payloads_over_the_limit_end_the_session() {
         let pending = server.get_pending(&query);
         let body = if more.is_empty() { &long[..] } else { b"4" };
         assert_eq!(server.ask("POST", &query, more, body).status, 413);
-        assert_eq!(read(pending).text(), "1");
+        assert_eq!(read(pending).text(), "6");
         server.until("closed transport error");
     }
     let (query, _) = server.poll(4);
