@@ -39,10 +39,12 @@ export async function openBrowser(options = {}) {
     args: [
       ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      // Names in place of addresses have to be found by multicast, which a busy machine may not.
+      '--disable-features=WebRtcHideLocalIpsWithMdns',
     ],
     ...options,
   });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000);
   return {
     context,
     async close() {
